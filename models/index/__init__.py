@@ -1,0 +1,1 @@
+"""Retrieval: exact and HNSW search behind one small protocol, chosen by measurement."""

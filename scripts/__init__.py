@@ -1,0 +1,1 @@
+"""Thin command lines: each module is a ``main(argv) -> int``."""
