@@ -1,1 +1,1 @@
-"""The numeric library: factorization, fold-in, artifacts and retrieval. No HTTP, no environment, no printing."""
+"""The numeric library: factorization, fold-in, artifacts, retrieval. No HTTP, no environment, no printing."""

@@ -1,0 +1,98 @@
+"""The row problem, stated once and solved for one row in readable NumPy.
+
+With the other side ``Q`` (n × d) held fixed, every family's row ``p`` is the solution of
+
+    A p = b,    A = g·QᵀQ + Σᵢ wᵢ qᵢqᵢᵀ + ρ·I,    b = Σᵢ tᵢ qᵢ        (i over the row's observed entries)
+
+Training's user sweep, its item sweep and the fold-in of somebody new are this same problem on different
+rows. `models.row_solve.sweep` is the compiled version; property tests pin the two to each other.
+
+References:
+    Hu, Koren, Volinsky: Collaborative Filtering for Implicit Feedback Datasets, ICDM 2008, eq. 4.
+    Zhou, Wilkinson, Schreiber, Pan: Large-Scale Parallel Collaborative Filtering for the Netflix Prize,
+    AAIM 2008, sec. 3.1 (frequency-scaled ridge).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.linalg.lapack import dpotrf, dpotrs
+
+if TYPE_CHECKING:
+    from models.types import Float32Array, Float64Array, FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class RowProblem:
+    """g, w, t and ρ of one or many rows, always together.
+
+    The classic bug of this field is a ridge, weight or offset that training applied and serving forgot.
+
+    Attributes:
+        gram_weight: g, the weight of the unobserved entries' Gram matrix.
+        weights: w, float32, shape ``(n_entries,)``.
+        targets: t, float32, shape ``(n_entries,)``.
+        ridge: ρ, float64, shape ``(n_rows,)``.
+    """
+
+    gram_weight: float
+    weights: Float32Array
+    targets: Float32Array
+    ridge: Float64Array
+
+
+class SingularRowError(ArithmeticError):
+    """The row's matrix A is not positive definite to working precision."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowSolution:
+    """A solved row and the Cholesky factor it came from.
+
+    Attributes:
+        vector: p, float64, shape ``(d,)``.
+        cholesky: lower triangle L with L Lᵀ = A, float64, shape ``(d, d)``; the upper triangle is not read.
+    """
+
+    vector: Float64Array
+    cholesky: Float64Array
+
+    def inverse_times(self, right: Float64Array) -> Float64Array:
+        """A⁻¹ x for a vector ``(d,)`` or the columns of ``(d, m)``."""
+        solution, _ = dpotrs(self.cholesky, right, lower=1)
+        return np.asarray(solution)
+
+
+def gram_matrix(factors: FloatArray, block: int = 65_536) -> Float64Array:
+    """QᵀQ in float64, shape ``(d, d)``, without a float64 copy of all of Q ``(n, d)``."""
+    total = np.zeros((factors.shape[1], factors.shape[1]))
+    for start in range(0, len(factors), block):
+        part = factors[start : start + block].astype(np.float64)
+        total += part.T @ part
+    return total
+
+
+def solve_row(observed: FloatArray, gram: Float64Array | None, problem: RowProblem) -> RowSolution:
+    """Solve one row.
+
+    Args:
+        observed: the factors qᵢ of the row's observed entries, shape ``(n, d)``.
+        gram: QᵀQ, float64, shape ``(d, d)``; None where the problem's gram_weight is 0.
+        problem: g, w, t, ρ of exactly one row.
+
+    Raises:
+        SingularRowError: A is not positive definite.
+    """
+    rows = observed.astype(np.float64)
+    matrix = (rows.T * problem.weights) @ rows
+    if gram is not None:
+        matrix += problem.gram_weight * gram
+    matrix.flat[:: len(matrix) + 1] += problem.ridge[0]
+    cholesky, info = dpotrf(matrix, lower=1, overwrite_a=1)
+    if info != 0:
+        raise SingularRowError("the row's matrix is not positive definite")
+    vector, _ = dpotrs(cholesky, problem.targets @ rows, lower=1)
+    return RowSolution(vector, cholesky)
