@@ -1,0 +1,124 @@
+"""A dataset: interactions by internal row numbers, ready to be factorized."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models.errors import DataError
+from models.ids import IdMap
+from models.row_solve import Rows
+
+if TYPE_CHECKING:
+    from models.interactions import Interactions
+    from models.types import BoolArray, PointerArray
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Who did what, by row numbers.
+
+    Attributes:
+        users: ids of the histories' rows.
+        items: ids of the histories' columns.
+        histories: the users' entries.
+        timestamps: int64 seconds since the epoch, shape ``(n_entries,)``, aligned with the histories; None
+            where the table has none.
+        has_values: whether the values were given, rather than 1 for every interaction.
+    """
+
+    users: IdMap
+    items: IdMap
+    histories: Rows
+    timestamps: PointerArray | None
+    has_values: bool
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(n_users, n_items)``."""
+        return len(self.users), len(self.items)
+
+    def popularity(self) -> PointerArray:
+        """Number of interactions of each item: int64, shape ``(n_items,)``."""
+        return np.bincount(self.histories.indices, minlength=len(self.items))
+
+    def with_entries(self, kept: BoolArray) -> Dataset:
+        """The same users and items with only the kept entries, bool, shape ``(n_entries,)``."""
+        histories = self.histories
+        counts = np.bincount(histories.row_numbers[kept], minlength=len(histories))
+        return Dataset(
+            self.users,
+            self.items,
+            Rows(_pointers(counts), histories.indices[kept], histories.values[kept]),
+            None if self.timestamps is None else self.timestamps[kept],
+            self.has_values,
+        )
+
+    def sha256(self) -> str:
+        """A digest of the content: ids, entries and timestamps, whatever order the table had."""
+        digest = hashlib.sha256()
+        for ids in (self.users, self.items):
+            for external in ids.to_external(np.arange(len(ids), dtype=np.int32)):
+                digest.update(external.encode() + b"\n")
+        arrays = [self.histories.indptr, self.histories.indices, self.histories.values]
+        for array in [*arrays, *([] if self.timestamps is None else [self.timestamps])]:
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+
+def build_dataset(
+    interactions: Interactions, *, min_user_interactions: int = 1, min_item_interactions: int = 1
+) -> Dataset:
+    """Number the users and items and sort the entries by user, then item.
+
+    The thresholds are applied in turn until both hold: dropping an item can bring a user under its own
+    threshold (the k-core of the table).
+
+    Raises:
+        DataError: the thresholds leave nothing.
+    """
+    users, items = interactions.users, interactions.items
+    kept = np.ones(len(users), dtype=bool)
+    n_before = -1
+    while n_before != (n_before := int(kept.sum())):
+        for codes, n_codes, least in (
+            (users, len(interactions.user_ids), min_user_interactions),
+            (items, len(interactions.item_ids), min_item_interactions),
+        ):
+            kept &= np.bincount(codes[kept], minlength=n_codes)[codes] >= least
+    if not kept.any():
+        raise DataError(
+            f"no interaction of {len(users)} is left after --min-user-interactions {min_user_interactions} "
+            f"and --min-item-interactions {min_item_interactions}; lower them"
+        )
+    user_map, user_rows = _number(interactions.user_ids, users[kept])
+    item_map, item_rows = _number(interactions.item_ids, items[kept])
+    order = np.argsort(user_rows.astype(np.int64) * len(item_map) + item_rows)
+    return Dataset(
+        user_map,
+        item_map,
+        Rows(
+            _pointers(np.bincount(user_rows, minlength=len(user_map))),
+            item_rows[order],
+            interactions.values[kept][order],
+        ),
+        None if interactions.timestamps is None else interactions.timestamps[kept][order],
+        interactions.has_values,
+    )
+
+
+def _pointers(counts: PointerArray) -> PointerArray:
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+def _number(ids: list[str], codes: np.ndarray) -> tuple[IdMap, np.ndarray]:
+    """Number the ids whose codes occur; returns the map and each code's row, int32, shape of `codes`."""
+    present = np.unique(codes)
+    names = [ids[code] for code in present]
+    id_map = IdMap.build(names)
+    row_of_code = np.zeros(len(ids), dtype=np.int32)
+    row_of_code[present] = id_map.to_internal(names, missing="raise")
+    return id_map, row_of_code[codes]
