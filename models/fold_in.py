@@ -56,8 +56,7 @@ class FoldIn:
         problem = self._rule.problem(rows, self._side)
         observed = self._rule.design(self._side.factors[items])
         if len(items) == 0:
-            identity = np.eye(observed.shape[1])
-            solution = RowSolution(np.zeros(observed.shape[1]), identity)
+            solution = RowSolution(np.zeros(observed.shape[1]), np.eye(observed.shape[1]))
         else:
             solution = solve_row(observed, self._gram, problem)
         if not np.isfinite(solution.vector).all():
@@ -65,20 +64,26 @@ class FoldIn:
         vector = self._rule.complete(solution.vector[np.newaxis, :], rows)[0].astype(np.float32)
         return FoldedRow(vector, items, problem, solution)
 
-    def contributions(self, row: FoldedRow, item: int) -> Float64Array:
-        """What each history item adds to the score of `item`: float64, shape ``(n,)``.
+    def contributions(self, row: FoldedRow, items: RowArray) -> Float64Array:
+        """What each history item adds to the scores of `items`: float64, shape ``(len(items), n)``.
 
-        score(j) − intercept = qⱼᵀp = Σᵢ tᵢ · qⱼᵀA⁻¹qᵢ, so the contributions and `intercept` sum to the score.
+        score(j) − intercept(j) = qⱼᵀp = Σᵢ tᵢ · qⱼᵀA⁻¹qᵢ: one solve with the row's Cholesky factor takes
+        every score apart, exactly.
         """
-        target = self._rule.design(self._side.factors[item : item + 1])[0].astype(np.float64)
+        asked = self._rule.design(self._side.factors[items]).astype(np.float64)
         observed = self._rule.design(self._side.factors[row.items]).astype(np.float64)
-        contributions: Float64Array = row.problem.targets * (observed @ row.solution.inverse_times(target))
+        contributions: Float64Array = row.solution.inverse_times(asked.T).T @ observed.T * row.problem.targets
         return contributions
 
-    def intercept(self, row: FoldedRow, item: int) -> float:
-        """What no history item explains of the score of `item`: μ, the item's bias, the row's mean."""
-        if not self._rule.biased:
-            return self._rule.global_mean
-        # An explicit row's own bias is a coordinate of its solution, so the contributions already hold it.
-        own = 0.0 if self._rule.kind == "explicit" else float(row.vector[-1])
-        return self._rule.global_mean + own + float(self._side.factors[item, -1])
+    def intercepts(self, row: FoldedRow, items: RowArray) -> Float64Array:
+        """What no history item explains of the scores of `items`: float64, shape ``(len(items),)``.
+
+        That is μ, the items' biases and the row's mean. (The bias of an explicit row is a coordinate of its
+        solution, so the contributions hold it already.)
+        """
+        intercepts = np.full(len(items), self._rule.global_mean)
+        if self._rule.biased:
+            intercepts += self._side.factors[items, -1]
+        if self._rule.kind == "projection" and self._rule.biased:
+            intercepts += row.vector[-1]
+        return intercepts

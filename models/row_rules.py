@@ -53,6 +53,11 @@ class _Rule(BaseModel):
     global_mean: float = 0.0
     """μ, added where a score is shown; it shifts all scores alike."""
 
+    @property
+    def rates(self) -> bool:
+        """Whether values are ratings, so that an interaction without one says nothing."""
+        return self.biased or self.global_mean != 0
+
     def design(self, factors: FloatArray) -> FloatArray:
         """The matrix Q of the row problem, shape ``(n, d)``, from factor rows ``(n, D)``."""
         return factors

@@ -35,7 +35,7 @@ class IALSConfig(FamilyConfig):
 
     factors: int = Field(default=64, ge=1)
     """d, the length of a factor row."""
-    regularization: float = Field(default=0.01, gt=0)
+    regularization: float = Field(default=30.0, gt=0)
     """λ, the same for every row."""
     alpha: float = Field(default=1.0, gt=0)
     """α, what a weighted interaction is worth against one unobserved entry."""
