@@ -1,0 +1,56 @@
+# Two commands: `make demo` and `make test`. Needs Python >= 3.11, make and a C++ compiler.
+PYTHON ?= python3
+PORT ?= 8000
+VENV := .venv
+BIN := $(VENV)/bin
+# Overlong test runs are cut by pytest's own timeout; -n uses the cores there are.
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: demo test test-docker check format bench clean
+
+demo: $(VENV)/.train data/movielens-100k/dataset.json artifacts/CURRENT
+	@echo
+	@echo "Serving on http://127.0.0.1:$(PORT) (Ctrl-C stops it). In another terminal, try:"
+	@echo "  curl 'http://127.0.0.1:$(PORT)/recommend?user_id=196&k=5'"
+	@echo "  curl 'http://127.0.0.1:$(PORT)/similar?item_id=50&k=5'"
+	@echo "  curl -X POST http://127.0.0.1:$(PORT)/fold-in -H 'Content-Type: application/json' \\"
+	@echo "       -d '{\"interactions\": [{\"item_id\": \"50\", \"value\": 5}, {\"item_id\": \"181\", \"value\": 5}], \"k\": 5}'"
+	@echo
+	@FOLDREC_HOST=127.0.0.1 FOLDREC_PORT=$(PORT) $(BIN)/python -m app
+
+data/movielens-100k/dataset.json: | $(VENV)/.train
+	$(BIN)/python -m scripts.fetch movielens-100k
+
+artifacts/CURRENT: | $(VENV)/.train data/movielens-100k/dataset.json
+	$(BIN)/python -m scripts.train --interactions data/movielens-100k --recipe recipes/ials.toml --holdout latest
+
+test: $(VENV)/.dev
+	$(PYTEST) -n auto -m "not docker"
+
+test-docker: $(VENV)/.dev
+	$(PYTEST) -m docker -s
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks
+
+# One stamp per extra: what is installed is not installed again.
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.train $(VENV)/.dev $(VENV)/.bench: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$*]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .hypothesis

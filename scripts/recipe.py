@@ -1,0 +1,73 @@
+"""Recipes: a family and its hyperparameters, from ``recipes/*.toml`` and ``--set`` on the command line."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from models.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+
+class Recipe(BaseModel):
+    """The content of a recipe file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    family: str = "ials"
+    config: dict[str, Any] = Field(default_factory=dict)
+    """Hyperparameters that differ from the family's defaults."""
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe file.
+
+    Raises:
+        ConfigError: it is not there, not TOML, or holds something else than ``family`` and ``[config]``.
+    """
+    try:
+        return Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; the recipes that come along are in recipes/") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not a TOML file ({error})") from error
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise ConfigError(f"{path}: {where}: {problem['msg']}; a recipe holds family and [config]") from error
+
+
+def overridden(config: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
+    """Lay ``name=value`` settings over a config; a dot leads into a nested table.
+
+    Values are written as in TOML; a bare word is a string.
+
+    Raises:
+        ConfigError: a setting is not of that form.
+    """
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not (name and equals):
+            raise ConfigError(f"--set {setting}: write name=value, such as --set factors=64")
+        config = _with(config, name.strip().split("."), _value(text.strip()))
+    return config
+
+
+def _with(config: dict[str, Any], path: list[str], value: object) -> dict[str, Any]:
+    first, *rest = path
+    if not rest:
+        return {**config, first: value}
+    inner = config.get(first)
+    return {**config, first: _with(inner if isinstance(inner, dict) else {}, rest, value)}
+
+
+def _value(text: str) -> object:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
