@@ -1,0 +1,38 @@
+"""``python -m app``: serve with uvicorn, as ``FOLDREC_*`` says."""
+
+import argparse
+
+import uvicorn
+
+from app import logs
+from app.main import create_app
+from app.settings import settings_or_exit, settings_table
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT, then finish the requests in flight."""
+    argparse.ArgumentParser(
+        prog="python -m app",
+        description="Serve the newest artifact. Everything is set by environment variables:",
+        epilog=settings_table(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
+    settings = settings_or_exit()
+    logs.configure(settings.log_level)
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        http="httptools",
+        loop="uvloop",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=settings.access_log,
+        server_header=False,
+        timeout_graceful_shutdown=settings.drain_seconds,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""The application: settings in, an ASGI app out. Importing this module does nothing."""
+
+import asyncio
+import contextlib
+import math
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from typing import Any, NoReturn
+
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from threadpoolctl import threadpool_limits
+
+from app import openapi
+from app.access import KeyRing
+from app.gateway import Gateway
+from app.holder import ModelHolder
+from app.limits import Limits
+from app.metrics import Metrics
+from app.routes import ROUTERS, operations
+from app.settings import Settings, settings_or_exit
+from app.source import ArtifactDirectory, ModelSource
+
+_DESCRIPTION = (
+    "Recommendations from matrix factorization, with closed-form fold-in of people the model has never seen. "
+    "Every refusal is a problem document (RFC 9457)."
+)
+
+
+class Foldrec(FastAPI):
+    """FastAPI, its OpenAPI completed by what the service knows."""
+
+    def __init__(self, settings: Settings, **options: Any) -> None:  # noqa: ANN401 - FastAPI's options
+        super().__init__(**options)
+        self._settings = settings
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI document."""
+        if self.openapi_schema is None:
+            openapi.complete(super().openapi(), self._settings)
+        return super().openapi()
+
+
+def create_app(settings: Settings | None = None, *, source: ModelSource | None = None) -> FastAPI:
+    """Build the service.
+
+    Args:
+        settings: read from the environment if None, and the process ends with code 2 if that is faulty.
+        source: where models come from; by default the artifacts directory of the settings.
+    """
+    settings = settings or settings_or_exit()
+    metrics = Metrics()
+    holder = ModelHolder(source or ArtifactDirectory(settings.artifacts), metrics)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        """Load the model, look for newer ones while the service runs, finish what runs when it stops."""
+        with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(settings.threads) as pool:
+            app.state.pool = pool
+            await holder.look()
+            watcher = asyncio.create_task(holder.watch(settings.reload_seconds))
+            yield
+            watcher.cancel()
+
+    app = Foldrec(
+        settings,
+        title="Foldrec",
+        version=version("foldrec"),
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers={HTTPException: _leave_to_the_gateway},
+    )
+    app.state.holder = holder
+    app.state.metrics = metrics
+    app.state.retry_after = math.ceil(settings.reload_seconds)
+    for router in ROUTERS:
+        app.include_router(router)
+    app.add_middleware(
+        Gateway,
+        operations=operations(),
+        holder=holder,
+        keys=KeyRing(settings.api_keys, settings.admin_key),
+        limits=Limits(max_k=settings.max_k, max_body_bytes=settings.max_body_bytes),
+        metrics=metrics,
+    )
+    return app
+
+
+async def _leave_to_the_gateway(_request: Request, error: Exception) -> NoReturn:
+    raise error

@@ -1,0 +1,135 @@
+"""What the service counts and times, in Prometheus's form. No user or item id is ever a label."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST.encode()
+
+_REQUEST_SECONDS = (
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+)
+_KERNEL_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1.0)
+
+Observe = Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _RequestSeries:
+    count: Callable[[], None]
+    seconds: Observe
+
+
+class Metrics:
+    """The metrics of one service, in a registry of their own."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "foldrec_requests_total", "Requests answered.", ["route", "status"], registry=registry
+        )
+        self._request_seconds = Histogram(
+            "foldrec_request_duration_seconds",
+            "From the first byte of the head to the answer handed over.",
+            ["route"],
+            buckets=_REQUEST_SECONDS,
+            registry=registry,
+        )
+        self._retrieval = Histogram(
+            "foldrec_retrieval_seconds",
+            "One list from stored factors, by the index that searched.",
+            ["index"],
+            buckets=_KERNEL_SECONDS,
+            registry=registry,
+        )
+        self._fold_in = Histogram(
+            "foldrec_fold_in_seconds",
+            "One posted history: solved, and its list retrieved.",
+            buckets=_KERNEL_SECONDS,
+            registry=registry,
+        )
+        self._fallbacks = Counter(
+            "foldrec_fallback_total", "Lists that are not what was asked for.", ["reason"], registry=registry
+        )
+        self._shortfalls = Counter(
+            "foldrec_shortfall_total", "Lists shorter than k: too few eligible items.", registry=registry
+        )
+        self._model = Gauge(
+            "foldrec_model_info", "What is being served.", ["version", "family"], registry=registry
+        )
+        self._load_seconds = Gauge(
+            "foldrec_model_load_seconds", "Loading the model being served.", registry=registry
+        )
+        self._age = Gauge(
+            "foldrec_model_age_seconds", "Since the model being served was trained.", registry=registry
+        )
+        self._reloads = Counter(
+            "foldrec_reload_total",
+            "New artifacts looked at, by what came of it.",
+            ["result"],
+            registry=registry,
+        )
+        for result in ("loaded", "refused"):
+            self._reloads.labels(result)
+        self._series: dict[tuple[str, int], _RequestSeries] = {}
+
+    def request(self, route: str, status: int, seconds: float) -> None:
+        """Count one request. ``route`` is a template, so the number of series is bounded."""
+        series = self._series.get((route, status))
+        if series is None:
+            series = self._series[route, status] = _RequestSeries(
+                self._requests.labels(route, status).inc, self._request_seconds.labels(route).observe
+            )
+        series.count()
+        series.seconds(seconds)
+
+    def retrieval(self, index: str) -> Observe:
+        """Return what observes ``retrieval_seconds`` of one kind of index."""
+        return self._retrieval.labels(index).observe
+
+    @property
+    def fold_in(self) -> Observe:
+        """What observes ``fold_in_seconds``."""
+        return self._fold_in.observe
+
+    def item_list(self, answer: Mapping[str, Any]) -> None:
+        """Count what is unusual about one list."""
+        if answer.get("fallback_reason"):
+            self._fallbacks.labels(answer["fallback_reason"]).inc()
+        if answer["shortfall"]:
+            self._shortfalls.inc()
+
+    def model_loaded(self, *, version: str, family: str, created_at: datetime, seconds: float) -> None:
+        """Say what is served from now on."""
+        self._model.clear()
+        self._model.labels(version, family).set(1)
+        self._load_seconds.set(seconds)
+        self._age.set_function(lambda: time.time() - created_at.timestamp())
+        self._reloads.labels("loaded").inc()
+
+    def artifact_refused(self) -> None:
+        """Count an artifact that was not taken."""
+        self._reloads.labels("refused").inc()
+
+    def render(self) -> bytes:
+        """Return everything in the text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,129 @@
+"""What FastAPI's OpenAPI does not know by itself: problem documents, headers, limits."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from app import errors
+from app.access import api_key
+from app.errors import FieldError, Kind, Problem
+from app.schemas import ProblemDocument
+from app.settings import Settings
+
+_REFERENCE = "#/components/schemas/{model}"
+_INSTANCE = "5d1fb7a600000001"
+
+_HEADERS = {
+    "X-Request-ID": {
+        "description": "the one that was sent, or one that was made",
+        "schema": {"type": "string"},
+    },
+    "X-Model-Version": {
+        "description": "the model that answered; absent while none is loaded",
+        "schema": {"type": "string"},
+    },
+}
+
+_EXAMPLES = {
+    Kind.INVALID_REQUEST: Problem(
+        Kind.INVALID_REQUEST,
+        "query: exclude_sen is not known here: did you mean exclude_seen?",
+        fields=(
+            FieldError("query", "exclude_sen", "exclude_sen is not known here: did you mean exclude_seen?"),
+        ),
+    ),
+    Kind.UNAUTHORIZED: Problem(
+        Kind.UNAUTHORIZED, "the header X-API-Key is missing: send one of this service's API keys in it"
+    ),
+    Kind.UNKNOWN_USER: Problem(
+        Kind.UNKNOWN_USER,
+        "user 'u9' is not in model 20261121T083000Z-1f3a; POST /fold-in takes a history instead",
+    ),
+    Kind.UNKNOWN_ITEM: Problem(
+        Kind.UNKNOWN_ITEM, "item 'x9' is not in model 20261121T083000Z-1f3a; GET /model lists its size"
+    ),
+    Kind.NOT_FOUND: Problem(
+        Kind.NOT_FOUND, "admin is off on this service: start it with FOLDREC_ADMIN_KEY set"
+    ),
+    Kind.METHOD_NOT_ALLOWED: Problem(
+        Kind.METHOD_NOT_ALLOWED, "DELETE is not a method of this path; use GET, HEAD, POST"
+    ),
+    Kind.ARTIFACT_REFUSED: Problem(
+        Kind.ARTIFACT_REFUSED,
+        "item_factors.npy: its SHA-256 is not the one in the manifest; copy the version again or train again",
+    ),
+    Kind.BODY_TOO_LARGE: Problem(
+        Kind.BODY_TOO_LARGE,
+        "the body is over 1048576 bytes: send less at a time, or start the service with a larger "
+        "FOLDREC_MAX_BODY_BYTES",
+    ),
+    Kind.UNSUPPORTED_MEDIA_TYPE: Problem(
+        Kind.UNSUPPORTED_MEDIA_TYPE, "Content-Type is 'text/plain': send application/json"
+    ),
+    Kind.INTERNAL_ERROR: Problem(
+        Kind.INTERNAL_ERROR, "the error was logged under this request id (instance)"
+    ),
+    Kind.NOT_READY: Problem(
+        Kind.NOT_READY,
+        "no model is loaded yet: publish an artifact (python -m scripts.train), it is picked up by itself",
+    ),
+}
+
+
+def refusals(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
+    """Document problems as FastAPI's ``responses``: status, schema and one example for each kind."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for kind in kinds:
+        response = responses.setdefault(
+            kind.status,
+            {
+                "description": kind.title,
+                "content": {
+                    errors.CONTENT_TYPE: {
+                        "schema": {"$ref": _REFERENCE.format(model=ProblemDocument.__name__)},
+                        "examples": {},
+                    }
+                },
+            },
+        )
+        example = {"summary": kind.title, "value": _EXAMPLES[kind].document(_INSTANCE)}
+        response["content"][errors.CONTENT_TYPE]["examples"][kind.slug] = example
+    return responses
+
+
+def complete(document: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """Complete what FastAPI derived from the routes.
+
+    Args:
+        document: changed in place.
+        settings: the limits and the keys of the service that it describes.
+
+    Returns:
+        The same document.
+    """
+    components = document["components"]
+    components["schemas"] |= models_json_schema(
+        [(ProblemDocument, "serialization")], ref_template=_REFERENCE
+    )[1]["$defs"]
+    for operation in _operations(document):
+        for response in operation["responses"].values():
+            response["headers"] = _HEADERS
+        parameters = operation.get("parameters", [])
+        parameters.sort(key=lambda parameter: not parameter["required"])
+        for parameter in parameters:
+            if parameter["name"] == "k":
+                parameter["schema"]["maximum"] = settings.max_k
+        if not settings.api_keys and operation.get("security") == [{api_key.scheme_name: []}]:
+            del operation["security"]
+    for schema in components["schemas"].values():
+        if schema.get("additionalProperties") is False and "default" in schema.get("properties", {}).get(
+            "k", {}
+        ):
+            schema["properties"]["k"]["maximum"] = settings.max_k
+    return document
+
+
+def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for path in document["paths"].values():
+        yield from path.values()

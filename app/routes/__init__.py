@@ -1,0 +1,23 @@
+"""The endpoints. A handler is a line or two: ask the model, return what it says."""
+
+from itertools import chain
+
+from fastapi import APIRouter
+
+from app.operation import Operation
+from app.routes import admin, health, items, lists, model, predictions
+
+ROUTERS: tuple[APIRouter, ...] = (
+    lists.router,
+    predictions.router,
+    items.router,
+    model.router,
+    health.router,
+    admin.router,
+)
+
+
+def operations() -> list[Operation]:
+    """Return every operation of every router."""
+    routes = chain.from_iterable(router.routes for router in ROUTERS)
+    return [route for route in routes if isinstance(route, Operation)]

@@ -1,0 +1,25 @@
+"""For the operator, behind the admin key."""
+
+from dataclasses import asdict
+
+from fastapi import APIRouter, Security
+
+from app import schemas
+from app.access import admin_key
+from app.dependencies import Holder
+from app.errors import Kind
+from app.openapi import refusals
+from app.operation import Operation
+from app.recommender import Body as Answer
+
+router = APIRouter(route_class=Operation, dependencies=[Security(admin_key)], tags=["admin"])
+
+
+@router.post(
+    "/admin/reload",
+    response_model=schemas.Reloaded,
+    responses=refusals(Kind.NOT_FOUND, Kind.ARTIFACT_REFUSED),
+)
+async def reload(holder: Holder) -> Answer:
+    """Look at `CURRENT` now, not at the next poll; a model that cannot be served leaves the old in place."""
+    return asdict(await holder.reload())

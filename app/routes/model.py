@@ -1,0 +1,24 @@
+"""What is being served, and what it is doing."""
+
+from fastapi import APIRouter, Security
+from starlette.responses import PlainTextResponse
+
+from app import metrics, schemas
+from app.access import api_key
+from app.dependencies import CurrentModel, ServiceMetrics
+from app.operation import Operation, Reply
+from app.recommender import Body as Answer
+
+router = APIRouter(route_class=Operation, dependencies=[Security(api_key)], tags=["service"])
+
+
+@router.get("/model", response_model=schemas.ServedModel)
+async def model(model: CurrentModel) -> Answer:
+    """Show version, family, config, dataset, metrics, and the certificates of recall and fold-in."""
+    return model.recommender.model()
+
+
+@router.get("/metrics", response_model=None, response_class=PlainTextResponse)
+async def prometheus(service: ServiceMetrics) -> Reply:
+    """Show the metrics in Prometheus's text format."""
+    return Reply(service.render(), metrics.CONTENT_TYPE)

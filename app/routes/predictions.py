@@ -1,0 +1,32 @@
+"""Predicted ratings or preferences of pairs."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Query, Security
+
+from app import schemas
+from app.access import api_key
+from app.dependencies import CurrentModel
+from app.errors import Kind
+from app.openapi import refusals
+from app.operation import Operation
+from app.recommender import Body as Answer
+
+router = APIRouter(
+    route_class=Operation,
+    dependencies=[Security(api_key)],
+    responses=refusals(Kind.UNKNOWN_USER, Kind.UNKNOWN_ITEM),
+    tags=["predictions"],
+)
+
+
+@router.get("/predict", response_model=schemas.Prediction)
+async def predict(query: Annotated[schemas.PredictQuery, Query()], model: CurrentModel) -> Answer:
+    """Predict the rating or preference of one pair."""
+    return model.recommender.predict(query.user_id, query.item_id)
+
+
+@router.post("/predict", response_model=schemas.Predictions)
+def predict_many(body: Annotated[schemas.PredictBody, Body()], model: CurrentModel) -> Answer:
+    """Predict many pairs; the results are in the order of `pairs`."""
+    return model.recommender.predict_many([(pair.user_id, pair.item_id) for pair in body.pairs])

@@ -1,0 +1,378 @@
+"""What goes in and what comes out, as pydantic models: the source of validation and of OpenAPI.
+
+Requests are validated by these models. Answers are built as plain dicts by :mod:`app.recommender` and are not
+validated again on the way out; the tests hold real answers against these models.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import PydanticCustomError
+
+from app.limits import Limits
+from app.recommender import Interaction, Options
+from models.artifact import ModelCard
+
+MAX_BATCH = 1000
+"""Users of one ``POST /recommend``, pairs of one ``POST /predict``, seeds of one ``POST /similar``."""
+MAX_INTERACTIONS = 10_000
+"""Entries of one posted history."""
+
+_USER = "196"
+_ITEM = "242"
+_VERSION = "20261121T083000Z-1f3a"
+
+
+def _within_max_k(k: int, info: ValidationInfo) -> int:
+    limits = info.context
+    if isinstance(limits, Limits) and k > limits.max_k:
+        raise PydanticCustomError(
+            "k_over_limit", "this service answers at most {max_k} (FOLDREC_MAX_K)", {"max_k": limits.max_k}
+        )
+    return k
+
+
+Count = Annotated[int, Field(ge=1, description="how many", examples=[3]), AfterValidator(_within_max_k)]
+UserId = Annotated[str, Field(min_length=1, examples=[_USER])]
+ItemId = Annotated[str, Field(min_length=1, examples=[_ITEM])]
+Excluded = Annotated[tuple[str, ...], Field(description="item ids never to return", examples=[["50", "172"]])]
+
+# Requests
+
+
+class Request(BaseModel):
+    """Base of every query and body: unknown members are refused, never ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ItemListRequest(Request):
+    """What every list of items can be asked."""
+
+    k: Count = 10
+    exclude: Excluded = ()
+
+    def options(self) -> Options:
+        """Return the options as the recommender takes them."""
+        return Options(k=self.k, exclude=self.exclude)
+
+
+class PersonalListRequest(ItemListRequest):
+    """What a list made from somebody's history can be asked in addition."""
+
+    exclude_seen: Annotated[bool, Field(description="leave out what the history already has")] = True
+    explain: Annotated[bool, Field(description="add `because`: each history item's exact contribution")] = (
+        False
+    )
+    explain_top: Annotated[
+        int | SkipJsonSchema[None],
+        Field(ge=1, description="keep this many contributions; `because_rest` carries the sum of the others"),
+    ] = None
+
+    @field_validator("explain_top")
+    @classmethod
+    def _needs_explain(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and not info.data.get("explain"):
+            raise PydanticCustomError("explain_top_alone", "explain_top cuts `because`: add explain=true")
+        return value
+
+    on_unknown: Annotated[
+        Literal["fallback", "error"],
+        Field(description="nobody known to recommend to: popular items and a `fallback_reason`, or a 404"),
+    ] = "fallback"
+
+    def options(self) -> Options:
+        """Return the options as the recommender takes them."""
+        return Options(
+            k=self.k,
+            exclude_seen=self.exclude_seen,
+            exclude=self.exclude,
+            explain=self.explain,
+            explain_top=self.explain_top,
+            on_unknown=self.on_unknown,
+        )
+
+
+class RecommendQuery(PersonalListRequest):
+    """``GET /recommend``."""
+
+    user_id: UserId
+
+
+class RecommendBody(PersonalListRequest):
+    """``POST /recommend``."""
+
+    user_ids: Annotated[
+        tuple[UserId, ...], Field(min_length=1, max_length=MAX_BATCH, examples=[[_USER, "186"]])
+    ]
+
+
+class FoldInBody(PersonalListRequest):
+    """``POST /fold-in``."""
+
+    interactions: Annotated[
+        tuple[Interaction, ...],
+        Field(
+            max_length=MAX_INTERACTIONS,
+            description="the history; `value` defaults to 1 for implicit models and is required for explicit "
+            "ones; a negative value on an implicit model is a dislike; `timestamp`: seconds since the epoch",
+            examples=[[{"item_id": _ITEM, "value": 1.0}, {"item_id": "302"}]],
+        ),
+    ]
+
+
+class SimilarQuery(ItemListRequest):
+    """``GET /similar``."""
+
+    item_id: ItemId
+
+
+class SimilarBody(ItemListRequest):
+    """``POST /similar``."""
+
+    item_ids: Annotated[
+        tuple[ItemId, ...], Field(min_length=1, max_length=MAX_BATCH, examples=[[_ITEM, "302"]])
+    ]
+    weights: Annotated[
+        tuple[float, ...] | SkipJsonSchema[None],
+        Field(
+            description="one for each item, 1 unless given; a negative one pushes away",
+            examples=[[1.0, -0.5]],
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_weight_each(self) -> "SimilarBody":
+        if self.weights is not None and len(self.weights) != len(self.item_ids):
+            raise PydanticCustomError(
+                "weights_length",
+                "{weights} weights for {items} item_ids: give one for each",
+                {"weights": len(self.weights), "items": len(self.item_ids)},
+            )
+        return self
+
+    def seeds(self) -> list[tuple[str, float]]:
+        """Pair each item with its weight."""
+        return list(zip(self.item_ids, self.weights or (1.0,) * len(self.item_ids), strict=True))
+
+
+class SimilarUsersQuery(Request):
+    """``GET /similar-users``."""
+
+    user_id: UserId
+    k: Count = 10
+
+
+class PredictQuery(Request):
+    """``GET /predict``, and one pair of ``POST /predict``."""
+
+    user_id: UserId
+    item_id: ItemId
+
+
+class PredictBody(Request):
+    """``POST /predict``."""
+
+    pairs: Annotated[tuple[PredictQuery, ...], Field(min_length=1, max_length=MAX_BATCH)]
+
+
+# Answers
+
+
+IgnoredItems = Annotated[
+    list[str], Field(description="posted items that the model does not know", examples=[[]])
+]
+
+
+class Answer(BaseModel):
+    """Base of every answer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model_version: Annotated[str, Field(description="which artifact answered", examples=[_VERSION])]
+
+
+class Part(BaseModel):
+    """Base of what answers are made of."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Contribution(Part):
+    """What one history item adds to a score."""
+
+    item_id: ItemId
+    contribution: Annotated[float, Field(examples=[0.31])]
+
+
+class RecommendedItem(Part):
+    """One item of a list. The last three members are there when `explain` was asked for."""
+
+    item_id: ItemId
+    score: Annotated[float, Field(examples=[0.913])]
+    rank: Annotated[int, Field(ge=1, examples=[1])]
+    because: Annotated[
+        list[Contribution],
+        Field(
+            default_factory=list, description="largest first; with intercept and rest it sums to the score"
+        ),
+    ]
+    because_rest: Annotated[float, Field(description="what `explain_top` cut off, summed up")] = 0.0
+    intercept: Annotated[float, Field(description="the part of the score that no history item causes")] = 0.0
+
+
+class ItemList(Answer):
+    """What every list of items says."""
+
+    k: Annotated[int, Field(ge=1, description="how many were asked for", examples=[3])]
+    shortfall: Annotated[
+        int, Field(ge=0, description="how many fewer than k there were to give", examples=[0])
+    ]
+    items: list[RecommendedItem]
+
+
+class PersonalList(ItemList):
+    """A list made from somebody's history."""
+
+    source: Annotated[
+        Literal["factors", "fold_in", "popular"],
+        Field(description="stored factors, a history folded in, or popular items", examples=["factors"]),
+    ]
+    fallback_reason: Annotated[
+        str | None,
+        Field(description="why it is `popular`; null when the list is what was asked for", examples=[None]),
+    ]
+    ignored_items: IgnoredItems
+
+
+class Recommendation(PersonalList):
+    """Top-k for one user."""
+
+    user_id: UserId
+
+
+class FoldedIn(PersonalList):
+    """Top-k for a posted history."""
+
+
+class Recommendations(Answer):
+    """Top-k for many users, in the order asked."""
+
+    results: list[Recommendation]
+
+
+class SimilarItems(ItemList):
+    """Items like one item; `score` is the cosine."""
+
+    item_id: ItemId
+
+
+class BasketItems(ItemList):
+    """Items like a set of items; `score` is the cosine with their weighted sum."""
+
+    ignored_items: IgnoredItems
+
+
+class SimilarUser(Part):
+    """One user of a list; `score` is the cosine."""
+
+    user_id: UserId
+    score: Annotated[float, Field(examples=[0.87])]
+    rank: Annotated[int, Field(ge=1, examples=[1])]
+
+
+class SimilarUsers(Answer):
+    """Users like a user."""
+
+    user_id: UserId
+    k: Annotated[int, Field(ge=1, examples=[3])]
+    shortfall: Annotated[int, Field(ge=0, examples=[0])]
+    users: list[SimilarUser]
+
+
+class Prediction(Answer):
+    """The predicted rating or preference of one pair."""
+
+    user_id: UserId
+    item_id: ItemId
+    score: Annotated[
+        float, Field(description="a rating, or a preference for implicit models", examples=[3.9])
+    ]
+
+
+class Predictions(Answer):
+    """Many pairs, in the order asked."""
+
+    results: list[Prediction]
+
+
+class Item(Answer):
+    """What is known of one item."""
+
+    item_id: ItemId
+    interactions: Annotated[
+        int, Field(ge=0, description="entries of it in the training data", examples=[117])
+    ]
+    metadata: Annotated[
+        dict[str, JsonValue] | None,
+        Field(examples=[{"title": "Kolya", "year": 1996, "genres": ["Comedy"]}]),
+    ]
+
+
+class ServedModel(ModelCard):
+    """What is being served, and the evidence for it: the manifest without its list of files."""
+
+    schema_version: int
+    model_version: Annotated[str, Field(examples=[_VERSION])]
+    created_at: AwareDatetime
+    libraries: dict[str, str]
+    loaded_at: Annotated[AwareDatetime, Field(description="when this process loaded it")]
+
+
+class Live(Part):
+    """The process answers."""
+
+    status: Literal["live"]
+
+
+class Ready(Answer):
+    """A model is loaded and answering."""
+
+    status: Literal["ready"]
+
+
+class Reloaded(Part):
+    """The versions before and after looking at `CURRENT`."""
+
+    old_version: Annotated[str | None, Field(examples=["20261120T083000Z-9b2c"])]
+    new_version: Annotated[str, Field(examples=[_VERSION])]
+
+
+class FieldProblem(Part):
+    """What is wrong with one parameter or member."""
+
+    location: Literal["query", "body", "path"]
+    field: Annotated[str, Field(examples=["k"])]
+    detail: str
+
+
+class ProblemDocument(Part):
+    """A refusal, as RFC 9457 has it. `docs/errors.md` explains each `type`."""
+
+    type: Annotated[str, Field(description="stable relative URI of the kind of problem")]
+    title: str
+    status: Annotated[int, Field(ge=400, le=599)]
+    detail: Annotated[str, Field(description="names the value and the remedy")]
+    instance: Annotated[str, Field(description="the request id, as in X-Request-ID")]
+    errors: Annotated[list[FieldProblem], Field(default_factory=list)]

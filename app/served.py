@@ -1,0 +1,54 @@
+"""One loaded model as the service holds it: the recommender, timed and counted."""
+
+import time
+from collections.abc import Sequence
+
+from app.metrics import Metrics
+from app.recommender import Body, Interaction, Options, Recommender
+
+
+class Served:
+    """Answers what :class:`~app.recommender.Recommender` answers and observes the metrics of each call."""
+
+    def __init__(self, recommender: Recommender, metrics: Metrics) -> None:
+        manifest = recommender.snapshot.manifest
+        self.recommender = recommender
+        self.version = recommender.snapshot.version
+        self.header = (b"x-model-version", self.version.encode())
+        self._metrics = metrics
+        self._observe_retrieval = metrics.retrieval(manifest.retrieval["recommend"].method)
+
+    def recommend(self, user_id: str, options: Options) -> Body:
+        """Top-k for a user."""
+        started = time.perf_counter()
+        answer = self.recommender.recommend(user_id, options)
+        self._observe_retrieval(time.perf_counter() - started)
+        self._metrics.item_list(answer)
+        return answer
+
+    def recommend_many(self, user_ids: Sequence[str], options: Options) -> Body:
+        """Top-k for many users."""
+        answer = self.recommender.recommend_many(user_ids, options)
+        for result in answer["results"]:
+            self._metrics.item_list(result)
+        return answer
+
+    def fold_in(self, interactions: Sequence[Interaction], options: Options) -> Body:
+        """Top-k for a posted history."""
+        started = time.perf_counter()
+        answer = self.recommender.fold_in(interactions, options)
+        self._metrics.fold_in(time.perf_counter() - started)
+        self._metrics.item_list(answer)
+        return answer
+
+    def similar(self, item_id: str, options: Options) -> Body:
+        """Items like an item."""
+        return self._counted(self.recommender.similar(item_id, options))
+
+    def similar_basket(self, seeds: Sequence[tuple[str, float]], options: Options) -> Body:
+        """Items like a set of items."""
+        return self._counted(self.recommender.similar_basket(seeds, options))
+
+    def _counted(self, answer: Body) -> Body:
+        self._metrics.item_list(answer)
+        return answer

@@ -1,0 +1,41 @@
+"""Where models come from: a directory of artifacts, or whatever a test puts in its place."""
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Protocol
+
+from app import snapshot
+from app.recommender import Recommender
+from models.artifact import current_marker, current_version
+
+
+class ModelSource(Protocol):
+    """Names the model to serve and loads it. Every method may block."""
+
+    def marker(self) -> Hashable | None:
+        """Take a cheap look: equal markers mean the same model, None means that there is none."""
+
+    def version(self) -> str:
+        """Name the model to serve; raises ArtifactError."""
+
+    def load(self) -> Recommender:
+        """Load the model to serve; raises ArtifactError."""
+
+
+class ArtifactDirectory:
+    """The version that ``CURRENT`` names in a directory that ``models.artifact.publish`` writes to."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def marker(self) -> Hashable | None:
+        """Look at ``CURRENT`` in one system call."""
+        return current_marker(self._root)
+
+    def version(self) -> str:
+        """Read ``CURRENT``."""
+        return current_version(self._root)
+
+    def load(self) -> Recommender:
+        """Open, verify and index the version."""
+        return Recommender(snapshot.load(self._root))
