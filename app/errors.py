@@ -16,7 +16,6 @@
 :func:`problem_of` is the only place that turns an error into a status. ``docs/errors.md`` explains each kind.
 """
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -28,6 +27,7 @@ from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
 from models.errors import ArtifactError, FoldrecError, RequestError, UnknownItemError, UnknownUserError
+from models.spelling import did_you_mean
 
 CONTENT_TYPE = "application/problem+json"
 MAX_FIELDS = 20
@@ -209,14 +209,14 @@ def _field_error(detail: ErrorDetails, model: type[BaseModel], location: Locatio
         "."
     )
     match detail["type"]:
-        case "extra_forbidden":
-            known = sorted(model.model_fields)
-            close = difflib.get_close_matches(field, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else "known are " + ", ".join(known)
-            text = f"{field} is not known here" + (f": {hint}" if len(detail["loc"]) == 1 else "")
+        case "extra_forbidden" | "unexpected_keyword_argument":
+            text = f"{field} is not known here"
+            if len(detail["loc"]) == 1:
+                known = sorted(model.model_fields)
+                text += did_you_mean(field, known) or "; known are " + ", ".join(known)
         case "missing":
             text = f"{field} is missing"
-        case "json_invalid":
+        case _ if not field:
             text = detail["msg"]
         case _:
             text = f"{field}={_shown(detail['input'])}: {detail['msg'].removeprefix('Value error, ')}"

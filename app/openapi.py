@@ -28,9 +28,11 @@ _HEADERS = {
 _EXAMPLES = {
     Kind.INVALID_REQUEST: Problem(
         Kind.INVALID_REQUEST,
-        "query: exclude_sen is not known here: did you mean exclude_seen?",
+        "query: exclude_sen is not known here (did you mean 'exclude_seen'?)",
         fields=(
-            FieldError("query", "exclude_sen", "exclude_sen is not known here: did you mean exclude_seen?"),
+            FieldError(
+                "query", "exclude_sen", "exclude_sen is not known here (did you mean 'exclude_seen'?)"
+            ),
         ),
     ),
     Kind.UNAUTHORIZED: Problem(

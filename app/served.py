@@ -22,7 +22,8 @@ class Served:
         """Top-k for a user."""
         started = time.perf_counter()
         answer = self.recommender.recommend(user_id, options)
-        self._observe_retrieval(time.perf_counter() - started)
+        if answer["source"] == "factors":
+            self._observe_retrieval(time.perf_counter() - started)
         self._metrics.item_list(answer)
         return answer
 
@@ -37,7 +38,8 @@ class Served:
         """Top-k for a posted history."""
         started = time.perf_counter()
         answer = self.recommender.fold_in(interactions, options)
-        self._metrics.fold_in(time.perf_counter() - started)
+        if answer["source"] == "fold_in":
+            self._metrics.fold_in(time.perf_counter() - started)
         self._metrics.item_list(answer)
         return answer
 

@@ -1,6 +1,5 @@
 """Settings: environment variables ``FOLDREC_*``, typed, each with one line of documentation."""
 
-import difflib
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -11,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from models.errors import ConfigError
+from models.spelling import did_you_mean
 
 PREFIX = "FOLDREC_"
 
@@ -91,13 +91,12 @@ def variable(field: str) -> str:
 
 
 def _unknown_variables(environment: Mapping[str, str], fields: Iterable[str]) -> list[str]:
-    known = {variable(field) for field in fields}
+    known = {field.upper() for field in fields}
     faults = []
     for name in sorted(environment):
-        if name.upper().startswith(PREFIX) and name.upper() not in known:
-            close = difflib.get_close_matches(name.upper(), known, n=1)
-            hint = f"did you mean {close[0]}?" if close else "known are " + ", ".join(sorted(known))
-            faults.append(f"{name} is not a setting: {hint}")
+        if name.upper().startswith(PREFIX) and name.upper().removeprefix(PREFIX) not in known:
+            hint = did_you_mean(name.upper().removeprefix(PREFIX), known)
+            faults.append(f"{name} is not a setting{hint or '; known are ' + ', '.join(sorted(known))}")
     return faults
 
 
