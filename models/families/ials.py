@@ -17,7 +17,7 @@ import implicit.gpu
 import numpy as np
 from implicit.als import AlternatingLeastSquares
 from implicit.recommender_base import ModelFitError
-from pydantic import Field
+from pydantic import Field, field_validator
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
@@ -42,7 +42,12 @@ class IALSConfig(FamilyConfig):
     iterations: int = Field(default=15, ge=1)
     """Pairs of half-steps, users then items."""
     weighting: Weighting = LinearWeighting()
-    """How values become confidence: `linear`, `log` or `bm25`."""
+    """How values become confidence: `linear`, `log` or `bm25`, by name or with their own parameters."""
+
+    @field_validator("weighting", mode="before")
+    @classmethod
+    def _by_name(cls, weighting: object) -> object:
+        return {"kind": weighting} if isinstance(weighting, str) else weighting
 
 
 class IALS:

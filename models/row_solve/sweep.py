@@ -128,9 +128,12 @@ def _solve_blocks(
             right = solution[row]
             for entry in range(length):
                 factors = design[indices[start + entry]]
-                observed[entry] = factors
-                weighted[entry] = weights[start + entry] * factors
-                right += targets[start + entry] * factors
+                weight = weights[start + entry]
+                target = targets[start + entry]
+                for k in range(n_factors):
+                    observed[entry, k] = factors[k]
+                    weighted[entry, k] = weight * factors[k]
+                    right[k] += target * factors[k]
             np.dot(observed[:length].T, weighted[:length], matrix)
             matrix += gram
             for i in range(n_factors):

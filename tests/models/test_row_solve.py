@@ -72,7 +72,7 @@ def test_an_explicit_row_is_the_dense_ridge_solution(case, regularization, ridge
 @given(seed=st.integers(0, 2**32), density=st.floats(0.02, 0.9))
 @settings(max_examples=15)
 def test_the_sweep_is_the_definition_for_every_row(rule, seed, density):
-    """The compiled float64 sweep and the readable one-row definition agree on every row, also on empty ones."""
+    """The compiled float64 sweep and the readable one-row definition agree on every row, even empty ones."""
     rng = np.random.default_rng(seed)
     table = rng.integers(1, 6, size=(30, 20)).astype(float)
     table[rng.random(table.shape) > density] = np.nan
