@@ -1,0 +1,56 @@
+"""The artifact: the contract between training and serving, whatever trained it.
+
+One directory per version, ``<root>/<version>/``, and ``<root>/CURRENT`` naming the one to serve:
+
+=============================================  ======================================================
+``manifest.json``                              what the model is, and every file's size and SHA-256
+``manifest.sha256``                            the manifest's own SHA-256 (``sha256sum -c``)
+``user_ids.marisa``, ``item_ids.marisa``       ids and rows
+``user_factors.npy``, ``item_factors.npy``     float32, ``(n, D)``
+``history_{indptr,items,values}.npy``          what each user did, as CSR: int64, int32, float32
+``popularity.npy``                             int64, ``(n_items,)``: interactions of each item
+``item_<name>.npy``                            further arrays per item that a row rule needs
+``metadata.jsonl``, ``metadata_offsets.npy``   optional: one JSON object per item, int64 ``(n_items + 1,)``
+``recommend.hnsw``, ``similar.hnsw``           index files, where the search is not exact
+=============================================  ======================================================
+
+A version never changes once it has its name. No file holds a pickle.
+"""
+
+from models.artifact.manifest import (
+    DatasetFingerprint,
+    FileEntry,
+    FoldInCertificate,
+    Manifest,
+    ModelCard,
+    TrainingRecord,
+)
+from models.artifact.reader import Artifact, open_artifact
+from models.artifact.store import (
+    CurrentMarker,
+    current_marker,
+    current_version,
+    prune,
+    set_current,
+    versions,
+)
+from models.artifact.writer import ArtifactContents, publish
+
+__all__ = [
+    "Artifact",
+    "ArtifactContents",
+    "CurrentMarker",
+    "DatasetFingerprint",
+    "FileEntry",
+    "FoldInCertificate",
+    "Manifest",
+    "ModelCard",
+    "TrainingRecord",
+    "current_marker",
+    "current_version",
+    "open_artifact",
+    "prune",
+    "publish",
+    "set_current",
+    "versions",
+]
