@@ -7,17 +7,25 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import httpx
+import numpy as np
 import pytest
 import uvicorn
 
 from app.main import create_app
 from app.recommender import Interaction, Options, Recommender
 from app.settings import Settings
+from models.artifact import publish
+from models.dataset import Dataset
 from models.errors import ArtifactError, NoArtifactError, UnknownItemError, UnknownUserError
+from models.ids import IdMap
+from models.registry import configure
+from models.row_solve import Rows
+from models.training import TrainingPlan, train
 
 API_KEY = "a-key-for-tests"
 ADMIN_KEY = "an-admin-key-for-tests"
@@ -189,3 +197,64 @@ def start() -> Iterator[ServiceFactory]:
 def fake(start: ServiceFactory) -> FakeService:
     """One service around a fake model, with the settings' defaults."""
     return start()
+
+
+Publish = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def publish_small() -> Publish:
+    """Train a model on sixty users and forty items and publish it; returns the version."""
+
+    def _publish(root: Path, *, family: str = "ials", seed: int = 0) -> str:
+        rng = np.random.default_rng(seed)
+        histories = [np.flatnonzero(rng.random(40) < 0.2).astype(np.int32) for _ in range(60)]
+        indices = np.concatenate(histories)
+        dataset = Dataset(
+            users=IdMap.build(f"u{n}" for n in range(60)),
+            items=IdMap.build(f"i{n}" for n in range(40)),
+            histories=Rows(
+                np.cumsum([0, *map(len, histories)], dtype=np.int64),
+                indices,
+                rng.integers(1, 6, len(indices)).astype(np.float32),
+            ),
+            timestamps=None,
+            has_values=True,
+        )
+        plan = TrainingPlan(family=family, config=configure(family, {"factors": 4}), seed=seed)
+        metadata = {
+            f"i{n}": {"title": f"Title {n}", "year": 1990 + n, "genres": ["Drama"]} for n in range(39)
+        }
+        return publish(root, *train(dataset, plan, metadata=metadata))
+
+    return _publish
+
+
+@pytest.fixture(scope="session")
+def artifacts(tmp_path_factory: pytest.TempPathFactory, publish_small: Publish) -> Path:
+    """A directory with one published model of implicit feedback. Not to be changed."""
+    root = tmp_path_factory.mktemp("artifacts")
+    publish_small(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def real(artifacts: Path) -> Iterator[httpx.Client]:
+    """A client of a service that serves that model."""
+    with (
+        running(create_app(Settings(artifacts=artifacts))) as url,
+        httpx.Client(base_url=url, timeout=20) as client,
+    ):
+        yield client
+
+
+@pytest.fixture(scope="session")
+def real_ratings(tmp_path_factory: pytest.TempPathFactory, publish_small: Publish) -> Iterator[httpx.Client]:
+    """A client of a service that serves a model of ratings."""
+    root = tmp_path_factory.mktemp("ratings")
+    publish_small(root, family="als")
+    with (
+        running(create_app(Settings(artifacts=root))) as url,
+        httpx.Client(base_url=url, timeout=20) as client,
+    ):
+        yield client

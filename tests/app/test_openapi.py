@@ -1,0 +1,103 @@
+"""The OpenAPI document: complete, with examples, and true of the running service."""
+
+from importlib.metadata import version
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+
+from app.errors import CONTENT_TYPE, Kind
+from app.main import create_app
+from app.openapi import refusals
+from app.routes import operations
+from app.schemas import ProblemDocument
+from app.settings import Settings
+
+COMMON = {"422", "500"}
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    """The document of a service with keys."""
+    return create_app(Settings(api_keys=("a-key",), max_k=77)).openapi()  # type: ignore[arg-type]
+
+
+def test_every_operation_is_documented(document: dict[str, Any]) -> None:
+    """Paths and methods are those that are served; each has a summary, a description and a tag."""
+    documented = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
+    assert documented == {(operation.method, operation.path) for operation in operations()}
+    for item in document["paths"].values():
+        for operation in item.values():
+            assert operation["summary"]
+            assert operation["description"]
+            assert operation["tags"]
+
+
+def test_every_refusal_is_documented_with_examples(document: dict[str, Any]) -> None:
+    """Each operation lists its error statuses as problem documents, with an example that is one."""
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            expected = set(COMMON)
+            if path not in {"/live", "/ready"}:
+                expected.add("401")
+            if method == "post" and path != "/admin/reload":
+                expected |= {"413", "415"}
+            if path not in {"/live", "/metrics", "/admin/reload"}:
+                expected.add("503")
+            responses = operation["responses"]
+            assert expected <= set(responses), (method, path)
+            for status, response in responses.items():
+                assert set(response["headers"]) == {"X-Request-ID", "X-Model-Version"}
+                if status == "200":
+                    continue
+                content = response["content"][CONTENT_TYPE]
+                assert content["schema"] == {"$ref": "#/components/schemas/ProblemDocument"}
+                for example in content["examples"].values():
+                    assert str(ProblemDocument.model_validate(example["value"]).status) == status
+
+
+def test_every_kind_of_problem_has_an_example() -> None:
+    """No kind is without an example document."""
+    documented = {
+        ProblemDocument.model_validate(example["value"]).type
+        for response in refusals(*Kind).values()
+        for example in response["content"][CONTENT_TYPE]["examples"].values()
+    }
+    assert documented == {kind.type for kind in Kind}
+
+
+def test_limits_and_version_are_those_of_the_service(document: dict[str, Any]) -> None:
+    """`k` has the maximum of the settings in queries and bodies; the version is the package's."""
+    assert document["info"]["version"] == version("foldrec")
+    [k] = [each for each in document["paths"]["/recommend"]["get"]["parameters"] if each["name"] == "k"]
+    assert k["schema"]["maximum"] == 77
+    assert document["components"]["schemas"]["FoldInBody"]["properties"]["k"]["maximum"] == 77
+    assert "maximum" not in document["components"]["schemas"]["Recommendation"]["properties"]["k"]
+
+
+def test_security_is_what_the_settings_ask_for(document: dict[str, Any]) -> None:
+    """With keys the API needs one; without, only the admin routes do."""
+    assert document["paths"]["/recommend"]["get"]["security"] == [{"ApiKey": []}]
+    assert document["paths"]["/admin/reload"]["post"]["security"] == [{"AdminKey": []}]
+    assert "security" not in document["paths"]["/live"]["get"]
+    keyless = create_app(Settings()).openapi()
+    assert "security" not in keyless["paths"]["/recommend"]["get"]
+    assert keyless["paths"]["/admin/reload"]["post"]["security"] == [{"AdminKey": []}]
+
+
+@pytest.fixture
+def api(real: httpx.Client) -> Any:
+    """The document as the running service shows it."""
+    return schemathesis.openapi.from_url(f"{real.base_url}/openapi.json")
+
+
+schema = schemathesis.pytest.from_fixture("api")
+
+
+@schema.parametrize()
+@settings(max_examples=60, suppress_health_check=list(HealthCheck), deadline=None)
+def test_service_keeps_its_word(case: Any) -> None:
+    """Whatever the schema allows, and much that it does not, gets a documented answer and never a 5xx."""
+    case.call_and_validate()

@@ -1,0 +1,215 @@
+"""The real thing: ``python -m app`` as a process of its own, real artifacts, real signals."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from threadpoolctl import threadpool_info
+
+from app.main import create_app
+from app.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+QUICK = "0.1"
+
+
+class Process:
+    """A running service."""
+
+    def __init__(self, artifacts: Path, log: Path, **settings: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        variables = {"artifacts": str(artifacts), "port": str(self.port), **settings}
+        environment = os.environ | {f"FOLDREC_{name.upper()}": value for name, value in variables.items()}
+        self.log_file = log
+        with log.open("w") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "app"], cwd=ROOT, env=environment, stderr=output, stdout=output
+            )
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20)
+        eventually(lambda: self.status("/live") == 200)
+
+    def status(self, path: str) -> int | None:
+        """The status of GET, None while nobody listens."""
+        try:
+            return self.client.get(path).status_code
+        except httpx.TransportError:
+            assert self.process.poll() is None, self.log_file.read_text()
+            return None
+
+    def log(self) -> list[dict[str, Any]]:
+        """The lines logged so far; every one is a JSON object."""
+        return [json.loads(line) for line in self.log_file.read_text().splitlines()]
+
+    def stop(self) -> None:
+        """Stop it, whatever its state."""
+        self.client.close()
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.wait(timeout=30)
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds; give up long after it should have."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "this never became true"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    """Start processes; they end with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def _launch(artifacts: Path, **settings: str) -> Process:
+            process = Process(artifacts, tmp_path / "log", **settings)
+            stack.callback(process.stop)
+            return process
+
+        yield _launch
+
+
+def test_sigterm_lets_a_request_in_flight_finish(launch: Callable[..., Process], artifacts: Path) -> None:
+    """A request whose body is still on its way when SIGTERM arrives is answered; new connections are not."""
+    service = launch(artifacts)
+    body = b'{"interactions":[{"item_id":"i1"}],"k":3}'
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+        connection.sendall(
+            b"POST /fold-in HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(body) + body[:10]
+        )
+        assert service.status("/live") == 200  # by now the other request has begun
+        service.process.send_signal(signal.SIGTERM)
+        eventually(lambda: _refuses(service.port))
+        assert service.process.poll() is None
+        connection.sendall(body[10:])
+        answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert service.process.wait(timeout=20) in (0, -signal.SIGTERM)
+
+
+def _refuses(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_sigterm_waits_for_a_bounded_time(launch: Callable[..., Process], artifacts: Path) -> None:
+    """A client that never finishes its request does not keep the process alive."""
+    service = launch(artifacts, drain_seconds="1")
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+        connection.sendall(
+            b"POST /fold-in HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 99\r\n\r\n{"
+        )
+        assert service.status("/live") == 200
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(timeout=20) in (0, -signal.SIGTERM)
+
+
+def test_starts_without_an_artifact_and_serves_it_when_it_appears(
+    launch: Callable[..., Process], tmp_path: Path, publish_small: Callable[..., str]
+) -> None:
+    """An empty, even a missing directory is a service that is not ready; publishing makes it so."""
+    root = tmp_path / "not" / "there"
+    service = launch(root, reload_seconds=QUICK)
+    assert service.status("/ready") == 503
+    version = publish_small(root)
+    eventually(lambda: service.status("/ready") == 200)
+    assert service.client.get("/recommend?user_id=u1").json()["model_version"] == version
+
+
+def test_damaged_artifact_is_refused_and_the_old_one_serves_on(
+    launch: Callable[..., Process], tmp_path: Path, publish_small: Callable[..., str]
+) -> None:
+    """A new version with one flipped byte is refused by name; a whole one after it is taken."""
+    first = publish_small(tmp_path / "a")
+    service = launch(tmp_path / "a", reload_seconds=QUICK)
+    for number, file in enumerate(("user_factors.npy", "item_ids.marisa", "manifest.json"), start=1):
+        staged = tmp_path / f"staged-{number}"
+        second = publish_small(staged, seed=number)
+        damaged = staged / second / file
+        content = bytearray(damaged.read_bytes())
+        content[len(content) // 2] ^= 1
+        damaged.write_bytes(content)
+        (staged / second).rename(tmp_path / "a" / second)
+        _point_to(tmp_path / "a", second)
+        eventually(lambda number=number: len(_refusals(service)) == number)  # type: ignore[misc]
+        assert file in _refusals(service)[-1]["message"]
+        assert service.client.get("/recommend?user_id=u1").json()["model_version"] == first
+    third = publish_small(tmp_path / "a", seed=9)
+    eventually(lambda: service.client.get("/ready").json()["model_version"] == third)
+
+
+def _point_to(root: Path, version: str) -> None:
+    new = root / "CURRENT.new"
+    new.write_text(version + "\n")
+    new.replace(root / "CURRENT")
+
+
+def _refusals(service: Process) -> list[dict[str, Any]]:
+    return [line for line in service.log() if line["message"].startswith("artifact refused")]
+
+
+def test_log_is_json_lines_without_keys_or_bodies(launch: Callable[..., Process], artifacts: Path) -> None:
+    """Every line is one JSON object; neither keys nor what was posted is in any of them."""
+    service = launch(artifacts, api_keys="s3cret-key", log_level="debug", access_log="true")
+    headers = {"x-api-key": "s3cret-key"}
+    service.client.post("/fold-in", json={"interactions": [{"item_id": "private-item"}]}, headers=headers)
+    service.client.get("/model", headers={"x-api-key": "s3cret-guess"})
+    service.stop()
+    assert {"time", "level", "logger", "message"} <= set(service.log()[0])
+    assert any("/fold-in" in line["message"] for line in service.log())
+    assert "s3cret" not in service.log_file.read_text()
+    assert "private-item" not in service.log_file.read_text()
+
+
+def test_no_access_log_by_default(launch: Callable[..., Process], artifacts: Path) -> None:
+    """Requests that succeed leave no line."""
+    service = launch(artifacts)
+    before = len(service.log())
+    assert service.status("/recommend?user_id=u1") == 200
+    assert len(service.log()) == before
+
+
+def test_taken_port_ends_the_process(launch: Callable[..., Process], artifacts: Path) -> None:
+    """A port in use is one line in the log and an exit, no traceback."""
+    service = launch(artifacts)
+    done = subprocess.run(
+        [sys.executable, "-m", "app"],
+        cwd=ROOT,
+        env={**os.environ, "FOLDREC_PORT": str(service.port), "FOLDREC_ARTIFACTS": str(artifacts)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "address already in use" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+async def _blas_threads_while_serving() -> set[int]:
+    app = create_app(Settings(artifacts=Path("nowhere")))
+    async with app.router.lifespan_context(app):
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+def test_blas_has_one_thread_while_serving() -> None:
+    """The service limits BLAS by itself, without an environment variable."""
+    import asyncio  # noqa: PLC0415 - the only coroutine of this module
+
+    assert asyncio.run(_blas_threads_while_serving()) == {1}
