@@ -26,15 +26,16 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from models.errors import ConfigError, FoldrecError
-from scripts.dataset_directory import Descriptor, install, read_descriptor
+from models.dataset_directory import DatasetDescription
+from models.errors import ConfigError
 from scripts.download import Checksum, Retries, UnavailableError, download, open_client, read_text
-from scripts.movielens import CATALOGUE, GROUPLENS_URL, RECBOLE_REQUIREMENT, Archive, Counts, Dataset
+from scripts.movielens import CATALOGUE, GROUPLENS_URL, RECBOLE_REQUIREMENT, Archive, Dataset
+from scripts.terminal import complain
+from scripts.terminal import run as run_command
+from scripts.unpack import find_installed, install
 
 PipDownload = Callable[[str, Path], None]
 """Downloads the wheel of one requirement, without its dependencies, into a directory."""
-
-_INTERRUPTED = 130  # 128 + SIGINT, what a shell reports
 
 
 class Source(StrEnum):
@@ -92,7 +93,7 @@ class Fetcher:
             raise ConfigError(f"--source recbole: the RecBole wheel does not carry {self._dataset.name}")
         if source is not Source.AUTO and from_file is not None:
             raise ConfigError(f"--source {source} and --from-file {from_file}: give one of the two")
-        found = read_descriptor(self._directory)
+        found = find_installed(self._directory)
         if found is not None:
             self._keep(found, source)
             return
@@ -107,7 +108,7 @@ class Fetcher:
             self._from_either(recbole)
         self._say(self._dataset.license_note)
 
-    def _keep(self, found: Descriptor, source: Source) -> None:
+    def _keep(self, found: DatasetDescription, source: Source) -> None:
         archive = self._dataset.grouplens if source is Source.GROUPLENS else self._dataset.recbole
         if source is not Source.AUTO and archive is not None and archive.preset != found.preset:
             raise ConfigError(
@@ -176,7 +177,7 @@ class Fetcher:
             archive.checksum.check(path)
 
     def _install(self, archive_path: Path, archive: Archive, *, source: str) -> None:
-        counts: Counts = install(archive_path, archive, self._dataset, self._directory, source=source)
+        counts = install(archive_path, archive, self._dataset, self._directory, source=source)
         self._say(f"{counts} in {self._directory} (source: {source})")
 
     def _say(self, what: str) -> None:
@@ -201,71 +202,59 @@ def _checked_name(context: typer.Context, name: str) -> str:
     return name
 
 
-def _complain(what: str) -> None:
-    Console(stderr=True).print(f"error: {what}", markup=False, highlight=False, soft_wrap=True)
+def _command_line(services: Services) -> typer.Typer:
+    def known(name: str) -> str:
+        if name not in services.catalogue:
+            raise typer.BadParameter(f"{name!r} is none of {', '.join(services.catalogue)}")
+        return name
 
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-
-@_app.command(help=__doc__)
-def _fetch(
-    context: typer.Context,
-    name: Annotated[str, typer.Argument(callback=_checked_name, help=f"One of {', '.join(CATALOGUE)}.")],
-    *,
-    data_dir: Annotated[Path, typer.Option(help="Where the dataset's own directory is made.")] = Path("data"),
-    source: Annotated[
-        Source, typer.Option(help="auto: GroupLens, and where it cannot be reached, RecBole's wheel.")
-    ] = Source.AUTO,
-    from_file: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True, dir_okay=False, help="An archive downloaded by hand, instead of any source."
+    @app.command(help=__doc__)
+    def _fetch(
+        name: Annotated[str, typer.Argument(callback=known, help=f"One of {', '.join(services.catalogue)}.")],
+        *,
+        data_dir: Annotated[Path, typer.Option(help="Where the dataset's own directory is made.")] = Path(
+            "data"
         ),
-    ] = None,
-    base_url: Annotated[str, typer.Option(hidden=True)] = GROUPLENS_URL,
-) -> None:
-    services: Services = context.obj
-    console = Console()
-    dataset = services.catalogue[name]
-    try:
-        Fetcher(dataset, data_dir, base_url=base_url, services=services, console=console).run(
-            source, from_file
+        source: Annotated[
+            Source, typer.Option(help="auto: GroupLens, and where it cannot be reached, RecBole's wheel.")
+        ] = Source.AUTO,
+        from_file: Annotated[
+            Path | None,
+            typer.Option(
+                exists=True, dir_okay=False, help="An archive downloaded by hand, instead of any source."
+            ),
+        ] = None,
+        base_url: Annotated[str, typer.Option(hidden=True)] = GROUPLENS_URL,
+    ) -> None:
+        fetcher = Fetcher(
+            services.catalogue[name], data_dir, base_url=base_url, services=services, console=Console()
         )
-    except UnavailableError as error:
-        archive = dataset.grouplens.file_name
-        _complain(
-            f"{error}\nDownload {GROUPLENS_URL}/{archive} where there is a network, then: "
-            f"python -m scripts.fetch {name} --from-file {archive}"
-        )
-        raise typer.Exit(1) from error
-    except (FoldrecError, OSError) as error:
-        _complain(str(error))
-        raise typer.Exit(1) from error
-    except KeyboardInterrupt as error:
-        _complain("interrupted; the same command goes on where this one stopped")
-        raise typer.Exit(_INTERRUPTED) from error
+        try:
+            fetcher.run(source, from_file)
+        except UnavailableError as error:
+            archive = services.catalogue[name].grouplens.file_name
+            raise UnavailableError(
+                f"{error}\nDownload {GROUPLENS_URL}/{archive} where there is a network, then: "
+                f"python -m scripts.fetch {name} --from-file {archive}"
+            ) from error
+        except KeyboardInterrupt:
+            complain("interrupted; the same command goes on where this one stopped")
+            raise
+
+    return app
 
 
 def main(argv: Sequence[str] | None = None, *, services: Services | None = None) -> int:
-    """Runs the command line.
+    """Runs the command line; see `scripts.terminal.run`.
 
     Args:
         argv: the words after the program's name; None takes those of this process.
-        services: replaces the real catalogue, pip and retry waits.
-
-    Returns:
-        The exit status: 0 fetched or already there, 1 a printed error, 2 wrong usage, 130 interrupted.
+        services: replaces the real catalogue, pip and waits.
     """
-    try:
-        _app(
-            argv,
-            obj=services or Services(CATALOGUE, download_wheel, Retries()),
-            prog_name="python -m scripts.fetch",
-        )
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
+    app = _command_line(services or Services(CATALOGUE, download_wheel, Retries()))
+    return run_command(app, argv, name="scripts.fetch")
 
 
 if __name__ == "__main__":

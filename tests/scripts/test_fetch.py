@@ -16,6 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from models.dataset_directory import open_dataset_directory
+from models.interactions import read_interactions
+from models.item_table import read_items
+from models.layouts import PRESETS
 from scripts.download import Checksum, Retries, UnavailableError
 from scripts.fetch import Services, download_wheel, main
 from scripts.movielens import CATALOGUE, RECBOLE_REQUIREMENT, Counts, Dataset
@@ -24,7 +28,11 @@ from tests.scripts.file_server import FileServer, closed_port
 COUNTS = Counts(interactions=3, users=2, items=2)
 README = b"terms of use"
 U_DATA = b"1\t10\t5\t881250949\n1\t11\t3\t881250950\n2\t10\t4\t881250951\n"
-U_ITEM = b"10|Toy Story (1995)|01-Jan-1995\n11|Mis\xe9rables, Les (1995)|01-Jan-1995\n"
+GENRES = b"|0" * 5 + b"|1" + b"|0" * 13  # Comedy
+U_ITEM = (
+    b"10|Toy Story (1995)|01-Jan-1995||http://films/10" + GENRES + b"\n"
+    b"11|Mis\xe9rables, Les (1995)|01-Jan-1995||http://films/11" + GENRES + b"\n"
+)
 RATINGS_CSV = b"userId,movieId,rating,timestamp\n1,10,5.0,881250949\n1,11,3.0,881250950\n2,10,4.0,881250951\n"
 MOVIES_CSV = b'movieId,title,genres\n10,Toy Story (1995),Comedy\n11,"Net, The (1995)",Thriller\n'
 INTER = b"user_id:token\titem_id:token\trating:float\ttimestamp:float\n" + U_DATA
@@ -180,6 +188,24 @@ def test_every_dataset_from_grouplens(
     assert f"{COUNTS} in {folder} (source: {bench.server.url}/{archive})" in said
     assert "MovieLens is for research use" in said
     assert bench.pip.asked == []
+
+
+@pytest.mark.parametrize(
+    "words", [(name,) for name in CATALOGUE] + [("movielens-100k", "--source", "recbole")]
+)
+def test_what_is_fetched_can_be_trained_on(bench: Bench, words: tuple[str, ...]) -> None:
+    """The project's own readers find the same interactions and titles under the preset that was written."""
+    assert bench.fetch(*words) == 0
+    interactions, items, preset = open_dataset_directory(bench.data / words[0])
+    assert items is not None
+    table = read_interactions(interactions, PRESETS[preset])
+    assert sorted(zip(table.user_ids, table.item_ids, strict=True)) == [("1", "10"), ("2", "11")]
+    assert table.values.tolist() == [5, 3, 4]
+    assert table.timestamps is not None
+    assert table.timestamps.tolist() == [881250949, 881250950, 881250951]
+    records = read_items(items, PRESETS[preset]).records
+    assert records.keys() == {"10", "11"}
+    assert records["10"] == {**records["10"], "title": "Toy Story", "year": 1995, "genres": ["Comedy"]}
 
 
 def test_the_directory_can_be_read_by_another_user(bench: Bench) -> None:
@@ -429,7 +455,7 @@ def test_incomplete_directory(bench: Bench, capsys: pytest.CaptureFixture[str], 
     assert bench.fetch("movielens-100k") == 1
     error = capsys.readouterr().err
     assert missing in error
-    assert f"move {bench.data / 'movielens-100k'} out of the way" in error
+    assert f"{bench.data / 'movielens-100k'} moved out of the way" in error
 
 
 def test_data_directory_that_is_a_file(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,56 +1,34 @@
-"""A fetched dataset on disk: its tables and ``dataset.json``, which says how to read them.
+"""Unpacks an archive into a dataset's directory: its tables, and ``dataset.json``, which describes them.
 
 The directory is filled under a temporary name and renamed, so it exists whole or not at all.
 """
 
-import json
 import shutil
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
 
+from models.dataset_directory import DESCRIPTION, DatasetDescription, open_dataset_directory
 from models.errors import DataError
 from scripts.movielens import Archive, Counts, Dataset, Table
 
-_FILE_NAME: Final = "dataset.json"
 
-
-@dataclass(frozen=True, slots=True)
-class Descriptor:
-    """The content of ``dataset.json``; file names are relative to its directory."""
-
-    name: str
-    preset: str
-    interactions: str
-    items: str
-    source: str
-    """Where the data came from, in words."""
-    license_note: str
-
-
-def read_descriptor(directory: Path) -> Descriptor | None:
-    """The descriptor of a complete dataset; None where `directory` is missing or empty.
+def find_installed(directory: Path) -> DatasetDescription | None:
+    """The description of a complete dataset; None where `directory` is missing or empty.
 
     Raises:
         DataError: the directory holds something else, or lacks one of its tables.
     """
     if not directory.exists() or not any(directory.iterdir()):
         return None
-    remedy = f"move {directory} out of the way and fetch again"
     try:
-        text = (directory / _FILE_NAME).read_text(encoding="utf-8")
-        descriptor = Descriptor(**json.loads(text))
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{directory} is not a fetched dataset ({error}); {remedy}") from error
-    for table in (descriptor.interactions, descriptor.items):
-        if not (directory / table).is_file():
-            raise DataError(f"{directory} lacks {table}; {remedy}")
-    return descriptor
+        open_dataset_directory(directory)
+    except DataError as error:
+        raise DataError(f"{error}, with {directory} moved out of the way") from error
+    return DatasetDescription.model_validate_json((directory / DESCRIPTION).read_bytes())
 
 
 def install(
@@ -64,7 +42,7 @@ def install(
     Raises:
         DataError: a damaged archive, a missing member, or other counts than the dataset's own.
     """
-    descriptor = Descriptor(
+    description = DatasetDescription(
         name=dataset.name,
         preset=archive.preset,
         interactions=archive.interactions.file_name,
@@ -77,7 +55,8 @@ def install(
         counts = _count(half_made, archive)
         if dataset.counts not in (None, counts):
             raise DataError(f"{archive_path.name} holds {counts}; {dataset.name} has {dataset.counts}")
-        (half_made / _FILE_NAME).write_text(json.dumps(asdict(descriptor), indent=2) + "\n", encoding="utf-8")
+        text = description.model_dump_json(indent=2)
+        (half_made / DESCRIPTION).write_text(f"{text}\n", encoding="utf-8")
     return counts
 
 
