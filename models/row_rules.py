@@ -37,12 +37,12 @@ class FixedSide:
     """The side that is held fixed while rows of the other side are solved.
 
     Attributes:
-        factors: shape ``(n, D)``; the last coordinate is the bias where the rule is `biased`.
+        factors: float32, shape ``(n, D)``; the last coordinate is the bias where the rule is `biased`.
         length_norms: BM25's length normalization of each row, float32, shape ``(n,)``; None for the other
             weightings.
     """
 
-    factors: FloatArray
+    factors: Float32Array
     length_norms: Float32Array | None = None
 
 
@@ -65,6 +65,22 @@ class _Rule(BaseModel):
     def complete(self, solution: FloatArray, rows: Rows) -> FloatArray:  # noqa: ARG002
         """Factor rows ``(n_rows, D)`` from the row problem's solutions ``(n_rows, d)``."""
         return solution
+
+    def query(self, vector: Float32Array) -> Float32Array:
+        """What items are ranked by the inner product with, for a factor row ``(D,)``: [p, 1] where biased."""
+        if not self.biased:
+            return vector
+        query = vector.copy()
+        query[-1] = 1
+        return query
+
+    def shift(self, vector: Float32Array) -> float:
+        """What all scores of a factor row ``(D,)`` have in common, beside the inner product: μ + b_u."""
+        return self.global_mean + (float(vector[-1]) if self.biased else 0.0)
+
+    def without_bias(self, factors: Float32Array) -> Float32Array:
+        """Factor rows, ``(n, D)`` or ``(D,)``, without the bias coordinate, as a view."""
+        return factors[..., :-1] if self.biased else factors
 
 
 class LinearWeighting(BaseModel):

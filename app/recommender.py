@@ -1,0 +1,341 @@
+"""The answers, without HTTP: external ids in, the members of the response bodies out.
+
+Scores are inner products. Where the model has biases, an item's is its last coordinate and the query's last
+coordinate is 1; what shifts all of a user's scores alike (μ + b_u) is added only where a score is shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+import orjson
+
+from models.errors import RequestError, UnknownItemError, UnknownUserError
+from models.row_solve import SingularRowError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.snapshot import Snapshot
+    from models.fold_in import FoldedRow
+    from models.types import Float32Array, RowArray
+
+Body: TypeAlias = dict[str, Any]
+"""A JSON object, ready to be encoded."""
+
+_NOTHING = np.empty(0, dtype=np.int32)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What every list of recommendations understands."""
+
+    k: int
+    exclude_seen: bool = True
+    exclude: tuple[str, ...] = ()
+    explain: bool = False
+    explain_top: int | None = None
+    on_unknown: Literal["fallback", "error"] = "fallback"
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """One entry of a posted history."""
+
+    item_id: str
+    value: float | None = None
+    timestamp: int | None = None
+
+
+class Recommender:
+    """Answers questions from one snapshot."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self._artifact = snapshot.artifact
+        self._users = snapshot.artifact.users
+        self._items = snapshot.artifact.items
+        self._histories = snapshot.artifact.histories
+        self._rule = snapshot.manifest.row_rule
+        self._version = snapshot.version
+
+    # Top-k lists
+
+    def recommend(self, user_id: str, options: Options) -> Body:
+        """Top-k for a user of the training table.
+
+        Raises:
+            UnknownUserError: there is no such user and `on_unknown` is ``"error"``.
+        """
+        user = self._users.get(user_id)
+        if user is None:
+            if options.on_unknown == "error":
+                raise self._unknown_user(user_id)
+            return self._popular("unknown_user", options, user_id=user_id)
+        seen, values = self._histories.row(user)
+        row = self.snapshot.fold_in.solve(seen, values) if options.explain else None
+        return self._personal(
+            "factors", self._artifact.user_factors[user], seen, row, options, user_id=user_id
+        )
+
+    def recommend_many(self, user_ids: Sequence[str], options: Options) -> Body:
+        """Top-k for each of many users, in order; see `recommend`."""
+        results = [self.recommend(user_id, options) for user_id in user_ids]
+        return {"model_version": self._version, "results": results}
+
+    def fold_in(self, interactions: Sequence[Interaction], options: Options) -> Body:
+        """Top-k for somebody the model has never seen, from their history.
+
+        Of several interactions with one item, implicit models take the sum, others the latest.
+
+        Raises:
+            RequestError: a value is missing where the model was trained on ratings, or is extreme.
+            UnknownItemError: no item of the history is known and `on_unknown` is ``"error"``.
+        """
+        history, ignored = self._merged(interactions)
+        if not history:
+            if options.on_unknown == "error":
+                raise UnknownItemError(
+                    f"none of the {len(interactions)} items of the history is in model {self._version}; "
+                    "send interactions with items that GET /items/{item_id} knows"
+                )
+            return self._popular(
+                "unknown_items" if ignored else "empty_history", options, ignored_items=ignored
+            )
+        items = np.array(sorted(history), dtype=np.int32)
+        values = np.array([history[item] for item in items.tolist()], dtype=np.float32)
+        try:
+            row = self.snapshot.fold_in.solve(items, values)
+        except SingularRowError as error:
+            raise RequestError(f"the history cannot be folded in: {error}; send smaller values") from error
+        return self._personal("fold_in", row.vector, items, row, options, ignored_items=ignored)
+
+    # Neighbours
+
+    def similar(self, item_id: str, options: Options) -> Body:
+        """The items most like an item, by cosine.
+
+        Raises:
+            UnknownItemError: there is no such item.
+        """
+        item = self._item_row(item_id)
+        return {"item_id": item_id, **self._neighbours(self._direction(item), np.array([item]), options)}
+
+    def similar_basket(self, seeds: Sequence[tuple[str, float]], options: Options) -> Body:
+        """The items most like a weighted set of items: cosine to Σ wᵢ qᵢ/|qᵢ|. Negative weights push away.
+
+        Raises:
+            UnknownItemError: none of the seeds is known.
+        """
+        known = [(row, weight) for seed, weight in seeds if (row := self._items.get(seed)) is not None]
+        if not known:
+            raise self._unknown_item(seeds[0][0])
+        mixed = sum((weight * self._direction(row) for row, weight in known), start=np.float32(0))
+        rows = np.array([row for row, _ in known])
+        ignored = [seed for seed, _ in seeds if seed not in self._items]
+        return {"ignored_items": ignored, **self._neighbours(np.asarray(mixed), rows, options)}
+
+    def similar_users(self, user_id: str, k: int) -> Body:
+        """The users most like a user, by cosine.
+
+        Raises:
+            UnknownUserError: there is no such user.
+        """
+        user = self._users.get(user_id)
+        if user is None:
+            raise self._unknown_user(user_id)
+        vector = _normalized(self._rule.without_bias(self._artifact.user_factors[user]))
+        rows, scores = self.snapshot.similar_users.search(vector, k, np.array([user], dtype=np.int32))
+        users = [
+            {"user_id": self._users.external(row), "score": score, "rank": rank}
+            for rank, (row, score) in enumerate(zip(rows.tolist(), scores.tolist(), strict=True), start=1)
+        ]
+        return {
+            "model_version": self._version,
+            "user_id": user_id,
+            "k": k,
+            "shortfall": k - len(users),
+            "users": users,
+        }
+
+    # Single answers
+
+    def predict(self, user_id: str, item_id: str) -> Body:
+        """The predicted rating or preference of one pair.
+
+        Raises:
+            UnknownUserError: there is no such user.
+            UnknownItemError: there is no such item.
+        """
+        user = self._users.get(user_id)
+        if user is None:
+            raise self._unknown_user(user_id)
+        vector = self._artifact.user_factors[user]
+        item = self._artifact.item_factors[self._item_row(item_id)]
+        score = self._rule.shift(vector) + float(item @ self._rule.query(vector))
+        return {"model_version": self._version, "user_id": user_id, "item_id": item_id, "score": score}
+
+    def predict_many(self, pairs: Sequence[tuple[str, str]]) -> Body:
+        """The predictions of many pairs, in order; all ids must be known, see `predict`."""
+        results = [self.predict(user_id, item_id) for user_id, item_id in pairs]
+        return {"model_version": self._version, "results": results}
+
+    def item(self, item_id: str) -> Body:
+        """What is known of an item.
+
+        Raises:
+            UnknownItemError: there is no such item.
+        """
+        row = self._item_row(item_id)
+        metadata = self._artifact.metadata(row)
+        return {
+            "model_version": self._version,
+            "item_id": item_id,
+            "interactions": int(self._artifact.popularity[row]),
+            "metadata": None if metadata is None else orjson.loads(metadata),
+        }
+
+    def model(self) -> Body:
+        """What is being served, with the evidence of its quality."""
+        card = self.snapshot.manifest.model_dump(mode="json", exclude={"files"})
+        return {**card, "loaded_at": self.snapshot.loaded_at.isoformat()}
+
+    # Parts
+
+    def _personal(
+        self,
+        source: str,
+        vector: Float32Array,
+        seen: RowArray,
+        row: FoldedRow | None,
+        options: Options,
+        **about: Any,  # noqa: ANN401
+    ) -> Body:
+        """Top-k by inner product with `vector`; `row` is the folded-in history, for explanations."""
+        excluded = self._excluded(seen if options.exclude_seen else _NOTHING, options.exclude)
+        rows, scores = self.snapshot.recommend.search(self._rule.query(vector), options.k, excluded)
+        shift = self._rule.shift(vector)
+        items = self._listed(rows, scores + np.float32(shift) if shift else scores)
+        if options.explain and row is not None:
+            self._explain(items, rows, row, options.explain_top)
+        return self._list(source, None, items, options.k, **about)
+
+    def _popular(self, reason: str, options: Options, **about: Any) -> Body:  # noqa: ANN401
+        """The items with most interactions, said to be so; the score is their number."""
+        excluded = self._excluded(_NOTHING, options.exclude)
+        candidates = self.snapshot.by_popularity[: options.k + len(excluded)]
+        rows = candidates[~np.isin(candidates, excluded)][: options.k]
+        items = self._listed(rows, self._artifact.popularity[rows].astype(np.float32))
+        return self._list("popular", reason, items, options.k, **about)
+
+    def _list(
+        self,
+        source: str,
+        reason: str | None,
+        items: list[Body],
+        k: int,
+        **about: Any,  # noqa: ANN401
+    ) -> Body:
+        return {
+            "model_version": self._version,
+            "source": source,
+            "fallback_reason": reason,
+            "ignored_items": [],
+            **about,
+            "k": k,
+            "shortfall": k - len(items),
+            "items": items,
+        }
+
+    def _listed(self, rows: RowArray, scores: Float32Array) -> list[Body]:
+        external = self._items.external
+        return [
+            {"item_id": external(row), "score": score, "rank": rank}
+            for rank, (row, score) in enumerate(zip(rows.tolist(), scores.tolist(), strict=True), start=1)
+        ]
+
+    def _explain(self, items: list[Body], rows: RowArray, history: FoldedRow, top: int | None) -> None:
+        """Add to each item what each history item contributes to its score, largest first."""
+        contributions = self.snapshot.fold_in.contributions(history, rows)
+        intercepts = self.snapshot.fold_in.intercepts(history, rows)
+        names = self._items.to_external(history.items)
+        for item, parts, intercept in zip(items, contributions, intercepts.tolist(), strict=True):
+            order = np.argsort(-parts, kind="stable")
+            shown = order if top is None else order[:top]
+            item["because"] = [
+                {"item_id": names[position], "contribution": float(parts[position])} for position in shown
+            ]
+            if top is not None:
+                item["because_rest"] = float(parts[order[top:]].sum())
+            item["intercept"] = intercept
+
+    def _neighbours(self, direction: Float32Array, seeds: RowArray, options: Options) -> Body:
+        excluded = self._excluded(np.unique(seeds).astype(np.int32), options.exclude)
+        items: list[Body] = []
+        if direction.any():
+            rows, scores = self.snapshot.similar.search(_normalized(direction), options.k, excluded)
+            items = self._listed(rows, np.clip(scores, -1, 1))
+        shortfall = options.k - len(items)
+        return {"model_version": self._version, "k": options.k, "shortfall": shortfall, "items": items}
+
+    def _direction(self, item: int) -> Float32Array:
+        return _normalized(self._rule.without_bias(self._artifact.item_factors[item]))
+
+    def _excluded(self, seen: RowArray, exclude: Sequence[str]) -> RowArray:
+        """Rows never to return, ascending and distinct. An excluded id that is unknown excludes nothing."""
+        if not exclude:
+            return seen
+        return np.union1d(seen, self._items.to_internal(exclude, missing="drop")).astype(np.int32)
+
+    def _merged(self, interactions: Sequence[Interaction]) -> tuple[dict[int, float], list[str]]:
+        """The posted history as value by item row, and the ids that are unknown."""
+        history: dict[int, float] = {}
+        ignored: list[str] = []
+        latest: dict[int, int] = {}
+        for interaction in interactions:
+            row = self._items.get(interaction.item_id)
+            if row is None:
+                ignored.append(interaction.item_id)
+                continue
+            value = self._value(interaction)
+            if self._rule.kind == "implicit":
+                history[row] = history.get(row, 0.0) + value
+            elif row not in history or (interaction.timestamp or 0) >= latest[row]:
+                history[row] = value
+                latest[row] = interaction.timestamp or 0
+        return history, ignored
+
+    def _value(self, interaction: Interaction) -> float:
+        if interaction.value is not None:
+            return interaction.value
+        if self._rule.rates:
+            raise RequestError(
+                f"interaction with item {interaction.item_id!r} has no value, but model {self._version} was "
+                f"trained on ratings (family {self.snapshot.manifest.family}); send its rating as `value`"
+            )
+        return 1.0
+
+    def _item_row(self, item_id: str) -> int:
+        row = self._items.get(item_id)
+        if row is None:
+            raise self._unknown_item(item_id)
+        return row
+
+    def _unknown_user(self, user_id: str) -> UnknownUserError:
+        return UnknownUserError(
+            f"user {user_id!r} is not among the {len(self._users)} users of model {self._version}; "
+            "POST /fold-in takes the history of anybody"
+        )
+
+    def _unknown_item(self, item_id: str) -> UnknownItemError:
+        return UnknownItemError(
+            f"item {item_id!r} is not among the {len(self._items)} items of model {self._version}"
+        )
+
+
+def _normalized(vector: Float32Array) -> Float32Array:
+    """The vector at length 1, or zeros where it has no direction."""
+    norm = float(np.linalg.norm(vector))
+    return vector / np.float32(norm) if norm > 0 else np.zeros_like(vector)

@@ -1,0 +1,71 @@
+"""The recall certificate: what was measured, and which way of searching was chosen because of it."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Space: TypeAlias = Literal["inner_product", "augmented_l2", "cosine"]
+
+
+class GraphSetting(BaseModel):
+    """A graph and how hard it is searched.
+
+    `ef` is the number of candidates that HNSW keeps while it walks; `m` the links of a node;
+    `ef_construction` the candidates kept while the graph was built.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    space: Space
+    m: int = Field(ge=2)
+    ef_construction: int = Field(ge=1)
+    ef: int = Field(ge=1)
+
+
+class Measurement(BaseModel):
+    """One setting, measured against the exact scan on the same queries.
+
+    `recall` is of plain queries, `recall_as_served` of queries with the seen items excluded, through the
+    retriever; both count an item as right when its exact score reaches that of the k-th best.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    setting: GraphSetting
+    recall: float = Field(ge=0, le=1)
+    recall_as_served: float = Field(ge=0, le=1)
+    microseconds: float = Field(gt=0)
+    """Median of one query as served."""
+
+
+class RecallCertificate(BaseModel):
+    """Which index answers, and the evidence for it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Literal["exact", "hnsw"]
+    reason: str
+    """Why this method, in words."""
+    k: int = Field(ge=1)
+    target: float = Field(gt=0, le=1)
+    """The recall that a graph had to reach, plain and as served."""
+    sample_size: int = Field(ge=0)
+    recall: float = Field(ge=0, le=1)
+    recall_as_served: float = Field(ge=0, le=1)
+    microseconds: float = Field(ge=0)
+    """Median of one query as served, by the chosen method, on the machine that trained."""
+    exact_microseconds: float = Field(ge=0)
+    chosen: GraphSetting | None = None
+    max_over_fetch: int = Field(default=0, ge=0)
+    """With more exclusions than this the exact scan is cheaper than the graph, and answers."""
+    tried: tuple[Measurement, ...] = ()
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        how = "exact scan" if self.chosen is None else f"{self.chosen.space} graph, ef {self.chosen.ef}"
+        return (
+            f"{how}: recall@{self.k} {min(self.recall, self.recall_as_served):.4f} "
+            f"in {self.microseconds:.0f} µs (exact {self.exact_microseconds:.0f} µs); {self.reason}"
+        )

@@ -1,0 +1,259 @@
+"""From a dataset to a model with its evidence: fit, held-out metrics, retrieval and fold-in certificates."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+
+from models.artifact import (
+    ArtifactContents,
+    DatasetFingerprint,
+    FoldInCertificate,
+    ModelCard,
+    TrainingRecord,
+)
+from models.families.base import silent
+from models.fold_in import FoldIn
+from models.index.exact import ExactIndex, inverse_norms
+from models.index.planner import Queries, plan_retrieval
+from models.metrics import predict_entries, ranking_metrics, root_mean_squared_error
+from models.registry import FAMILIES
+from models.split import latest_split, random_split
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from pydantic import JsonValue
+
+    from models.dataset import Dataset
+    from models.families.base import Device, FamilyConfig, FittedModel, Progress
+    from models.index.certificate import RecallCertificate, Space
+    from models.types import BoolArray, FloatArray, RowArray
+
+Holdout: TypeAlias = Literal["none", "latest", "random"]
+
+HOLDOUT_SHARE = 0.2
+METRICS_K = 10
+_CERTIFIED_USERS = 1_000
+_SAMPLED_QUERIES = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingPlan:
+    """What to train and how to judge it.
+
+    Attributes:
+        family: name of the family.
+        config: its hyperparameters.
+        seed: of everything random: initial factors, split, samples, graphs.
+        holdout: which entries of each user a second, unpublished fit is judged by: the `latest` fifth, a
+            `random` fifth, or `none`.
+        recall_target: recall@10 against exact search that an approximate index must reach.
+        device: where to fit.
+    """
+
+    family: str
+    config: FamilyConfig
+    seed: int = 0
+    holdout: Holdout = "none"
+    recall_target: float = 0.99
+    device: Device = "cpu"
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Seconds by phase; announces each phase as it begins."""
+
+    announce: Callable[[str], None] = lambda _phase: None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time one phase."""
+        self.announce(name)
+        started = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - started
+
+
+def train(
+    dataset: Dataset,
+    plan: TrainingPlan,
+    *,
+    metadata: Mapping[str, Mapping[str, JsonValue]] | None = None,
+    watch: Stopwatch | None = None,
+    progress: Progress = silent,
+) -> tuple[ArtifactContents, ModelCard]:
+    """Fit a model on the whole dataset and collect the evidence that it is good.
+
+    Returns:
+        What `models.artifact.publish` takes.
+
+    Raises:
+        DataError, ConfigError, TrainingError: see `models.families.base.Family.fit`.
+    """
+    watch = watch or Stopwatch()
+    metrics: dict[str, JsonValue] = {}
+    if plan.holdout != "none":
+        with watch.phase("holdout"):
+            metrics = _holdout_metrics(dataset, plan, progress)
+    with watch.phase("fit"):
+        model = _fit(dataset, plan, progress)
+    with watch.phase("index"):
+        retrieval, graphs = _plan_retrieval(model, dataset, plan, watch)
+    with watch.phase("certify fold-in"):
+        fold_in = certify_fold_in(model, dataset, np.random.default_rng(plan.seed))
+    contents = ArtifactContents(
+        users=dataset.users,
+        items=dataset.items,
+        user_factors=model.user_factors,
+        item_factors=model.items.factors,
+        histories=dataset.histories,
+        popularity=dataset.popularity(),
+        item_arrays={} if model.items.length_norms is None else {"length_norm": model.items.length_norms},
+        metadata=metadata,
+        graphs=graphs,
+    )
+    card = ModelCard(
+        family=plan.family,
+        config=plan.config.model_dump(mode="json"),
+        row_rule=model.rule,
+        seed=plan.seed,
+        dataset=fingerprint(dataset),
+        metrics=metrics,
+        retrieval=retrieval,
+        fold_in=fold_in,
+        training=TrainingRecord(
+            seconds=watch.seconds, iterations=len(model.losses), loss=tuple(model.losses)
+        ),
+    )
+    return contents, card
+
+
+def fingerprint(dataset: Dataset) -> DatasetFingerprint:
+    """Which interactions these are."""
+    times = dataset.timestamps
+    return DatasetFingerprint(
+        rows=len(dataset.histories.indices),
+        users=len(dataset.users),
+        items=len(dataset.items),
+        first_timestamp=None if times is None else int(times.min()),
+        last_timestamp=None if times is None else int(times.max()),
+        sha256=dataset.sha256(),
+    )
+
+
+def certify_fold_in(model: FittedModel, dataset: Dataset, rng: np.random.Generator) -> FoldInCertificate:
+    """Fold a sample of users in from their own histories and compare with what is stored."""
+    fold_in = FoldIn(model.items, model.rule)
+    n_sampled = min(_CERTIFIED_USERS, len(dataset.users))
+    users = np.sort(rng.choice(len(dataset.users), n_sampled, replace=False)).astype(np.int32)
+    stored = model.user_factors[users]
+    folded = np.stack([fold_in.solve(*dataset.histories.row(user)).vector for user in users])
+    difference = np.abs(folded - stored)
+    norms = np.maximum(np.linalg.norm(stored, axis=1), np.finfo(np.float32).tiny)
+    index = ExactIndex(model.items.factors)
+    overlaps = []
+    for user, ours, theirs in zip(users, folded, stored, strict=True):
+        seen = dataset.histories.row(user)[0]
+        folded_list, _ = index.search(model.rule.query(ours), METRICS_K, seen)
+        stored_list, _ = index.search(model.rule.query(theirs), METRICS_K, seen)
+        overlaps.append(np.isin(folded_list, stored_list).mean() if len(stored_list) else 1.0)
+    return FoldInCertificate(
+        sample_size=n_sampled,
+        max_abs_difference=float(difference.max()),
+        max_relative_difference=float((np.linalg.norm(folded - stored, axis=1) / norms).max()),
+        top_k_overlap=float(np.mean(overlaps)),
+        k=METRICS_K,
+    )
+
+
+def _plan_retrieval(
+    model: FittedModel, dataset: Dataset, plan: TrainingPlan, watch: Stopwatch
+) -> tuple[dict[str, RecallCertificate], dict[str, Callable[[Path], None]]]:
+    """Certificates and graph writers of the two retrievals: `recommend` and `similar`."""
+    rng = np.random.default_rng(plan.seed)
+    users = np.flatnonzero(dataset.histories.lengths).astype(np.int32)
+    users = rng.permutation(users)[:_SAMPLED_QUERIES]
+    for_users = Queries(
+        np.stack([model.rule.query(vector) for vector in model.user_factors[users]]),
+        [dataset.histories.row(user)[0] for user in users.tolist()],
+    )
+    factors = model.rule.without_bias(model.items.factors)
+    scale = inverse_norms(factors)
+    items = rng.permutation(np.flatnonzero(scale).astype(np.int32))[:_SAMPLED_QUERIES]
+    for_items = Queries(
+        factors[items] * scale[items, np.newaxis], [items[n : n + 1] for n in range(len(items))]
+    )
+    certificates: dict[str, RecallCertificate] = {}
+    graphs: dict[str, Callable[[Path], None]] = {}
+    spaces: dict[str, tuple[ExactIndex, Queries, tuple[Space, ...]]] = {
+        "recommend": (ExactIndex(model.items.factors), for_users, ("inner_product", "augmented_l2")),
+        "similar": (ExactIndex(factors, scale), for_items, ("cosine",)),
+    }
+    for name, (exact, queries, candidates) in spaces.items():
+        certificates[name], graph = plan_retrieval(
+            exact,
+            queries,
+            candidates,
+            target=plan.recall_target,
+            seed=plan.seed,
+            threads=os.cpu_count() or 1,
+            announce=partial(_announce_index, watch, name),
+        )
+        if graph is not None:
+            graphs[name] = graph.save
+    return certificates, graphs
+
+
+def _announce_index(watch: Stopwatch, name: str, what: str) -> None:
+    watch.announce(f"index {name}: {what}")
+
+
+def _fit(dataset: Dataset, plan: TrainingPlan, progress: Progress) -> FittedModel:
+    family = FAMILIES[plan.family].make(plan.config)
+    return family.fit(dataset, rng=np.random.default_rng(plan.seed), progress=progress, device=plan.device)
+
+
+def _holdout_metrics(dataset: Dataset, plan: TrainingPlan, progress: Progress) -> dict[str, JsonValue]:
+    """Fit once more without the held-out entries, and judge that model by them."""
+    test = _held_out(dataset, plan)
+    training, hidden = dataset.with_entries(~test), dataset.with_entries(test).histories
+    model = _fit(training, plan, progress)
+    biased = model.rule.biased
+    popularity = training.popularity()
+
+    def by_model(users: RowArray) -> FloatArray:
+        queries = model.user_factors[users]
+        if biased:
+            queries[:, -1] = 1  # a copy already
+        return queries @ model.items.factors.T
+
+    def by_popularity(users: RowArray) -> FloatArray:
+        return np.tile(popularity.astype(np.float32), (len(users), 1))
+
+    metrics: dict[str, JsonValue] = {
+        "holdout": plan.holdout,
+        "share": HOLDOUT_SHARE,
+        "model": dict(ranking_metrics(by_model, training.histories, hidden, METRICS_K)),
+        "popularity": dict(ranking_metrics(by_popularity, training.histories, hidden, METRICS_K)),
+    }
+    if model.rule.rates:
+        predicted = model.rule.global_mean + predict_entries(
+            model.user_factors, model.items.factors, hidden, biased=biased
+        )
+        metrics["rmse"] = root_mean_squared_error(predicted, hidden.values)
+    return metrics
+
+
+def _held_out(dataset: Dataset, plan: TrainingPlan) -> BoolArray:
+    if plan.holdout == "latest":
+        return latest_split(dataset, HOLDOUT_SHARE)
+    return random_split(dataset, HOLDOUT_SHARE, np.random.default_rng(plan.seed))

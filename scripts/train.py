@@ -1,0 +1,239 @@
+"""Train a model and publish it: interactions in, an artifact out.
+
+python -m scripts.train --interactions data/movielens-100k --family ials --set factors=64
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from models.interactions import read_interactions
+from models.item_table import read_items
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from models.artifact import ModelCard, prune, publish
+from models.dataset import Dataset, build_dataset
+from models.dataset_directory import open_dataset_directory
+from models.errors import ConfigError
+from models.layouts import PRESETS, Format, Layout, choose_layout
+from models.registry import FAMILIES, configure
+from models.training import Stopwatch, TrainingPlan, train
+from scripts.recipe import Recipe, overridden, read_recipe
+from scripts.terminal import run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from models.families.base import Iteration
+
+FamilyName = StrEnum("FamilyName", list(FAMILIES))  # type: ignore[misc]
+PresetName = StrEnum("PresetName", list(PRESETS))  # type: ignore[misc]
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command(help=__doc__)
+def _train(
+    interactions: Annotated[
+        Path, typer.Option(help="Table of interactions, or a directory that scripts.fetch has made.")
+    ],
+    items: Annotated[Path | None, typer.Option(help="Table of item metadata: titles, genres.")] = None,
+    preset: Annotated[PresetName | None, typer.Option(help="Layout of a known data set.")] = None,
+    table_format: Annotated[
+        Format | None, typer.Option("--format", help="Of the interactions, if the name does not tell.")
+    ] = None,
+    separator: Annotated[str | None, typer.Option(help="Between the fields of the interactions.")] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Names of the columns of a file without a header, by commas.")
+    ] = None,
+    user_column: Annotated[str | None, typer.Option()] = None,
+    item_column: Annotated[str | None, typer.Option()] = None,
+    value_column: Annotated[str | None, typer.Option(help="Ratings or counts; without: 1 each.")] = None,
+    time_column: Annotated[str | None, typer.Option(help="Epoch seconds or ISO 8601.")] = None,
+    time_unit: Annotated[
+        Literal["s", "ms", "us", "ns"] | None, typer.Option(help="Of numeric times.")
+    ] = None,
+    item_id_column: Annotated[str | None, typer.Option(help="Of the items table.")] = None,
+    title_column: Annotated[str | None, typer.Option(help="Of the items table; becomes `title`.")] = None,
+    duplicates: Annotated[
+        Literal["sum", "max", "last", "error"] | None,
+        typer.Option(help="Several rows of one user and item. Default: sum; last for als and svd."),
+    ] = None,
+    on_bad_row: Annotated[Literal["stop", "skip"], typer.Option()] = "stop",
+    min_user_interactions: Annotated[int, typer.Option(min=1)] = 1,
+    min_item_interactions: Annotated[int, typer.Option(min=1)] = 1,
+    family: Annotated[FamilyName | None, typer.Option(help="Default: the recipe's, or ials.")] = None,
+    recipe: Annotated[Path | None, typer.Option(help="A file such as recipes/ials.toml.")] = None,
+    set_: Annotated[
+        list[str], typer.Option("--set", metavar="NAME=VALUE", help="Override a hyperparameter.")
+    ] = [],  # noqa: B006 - typer copies it
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    holdout: Annotated[
+        Literal["none", "latest", "random"],
+        typer.Option(
+            help="Judge a second fit by the latest, or a random, fifth of each user's interactions."
+        ),
+    ] = "none",
+    recall_target: Annotated[float, typer.Option(min=0.5, max=1, help="Of approximate retrieval.")] = 0.99,
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to fit (cuda: ials only).")] = "cpu",
+    artifacts: Annotated[Path, typer.Option(help="Where versions are published.")] = Path("artifacts"),
+    keep: Annotated[int | None, typer.Option(min=1, help="Remove all but the newest versions.")] = None,
+) -> None:
+    console = Console(soft_wrap=True, highlight=False)
+    chosen = _recipe(recipe, family, set_)
+    plan = TrainingPlan(
+        family=chosen.family,
+        config=configure(chosen.family, chosen.config),
+        seed=seed,
+        holdout=holdout,
+        recall_target=recall_target,
+        device=device,
+    )
+    options = {
+        "table.format": table_format,
+        "table.separator": separator,
+        "table.columns": None if columns is None else tuple(columns.split(",")),
+        "user_column": user_column,
+        "item_column": item_column,
+        "value_column": value_column,
+        "time_column": time_column,
+        "time_unit": time_unit,
+        "items.id_column": item_id_column,
+        "items.title_column": title_column,
+    }
+    preset_name = None if preset is None else preset.value
+    if interactions.is_dir():
+        interactions, described_items, preset_name = open_dataset_directory(interactions)
+        items = items or described_items
+    layout = choose_layout(preset_name, options)
+    dataset = _read(
+        interactions,
+        layout,
+        duplicates=duplicates or ("sum" if chosen.family == "ials" else "last"),
+        on_bad_row=on_bad_row,
+        least=(min_user_interactions, min_item_interactions),
+        console=console,
+    )
+    metadata = None if items is None else read_items(items, layout).records
+    with _bar(console) as bar:
+        contents, card = train(
+            dataset,
+            plan,
+            metadata=metadata,
+            watch=Stopwatch(bar.begin),
+            progress=bar.iterate,
+        )
+        bar.begin("publish")
+        version = publish(artifacts, contents, card)
+    removed = [] if keep is None else prune(artifacts, keep=keep)
+    _summarize(console, card)
+    console.print(f"published {artifacts / version}, now current")
+    if removed:
+        console.print(f"removed {len(removed)} older: {', '.join(removed)}")
+
+
+def _recipe(path: Path | None, family: FamilyName | None, settings: Sequence[str]) -> Recipe:
+    """The family and hyperparameters that recipe file, ``--family`` and ``--set`` come to."""
+    recipe = Recipe() if path is None else read_recipe(path)
+    if path is not None and family is not None and family.value != recipe.family:
+        raise ConfigError(
+            f"--family {family.value} and --recipe {path} (family {recipe.family}) disagree; leave one out"
+        )
+    name = recipe.family if family is None else family.value
+    return Recipe(family=name, config=overridden(recipe.config, settings))
+
+
+def _read(
+    path: Path,
+    layout: Layout,
+    *,
+    duplicates: Literal["sum", "max", "last", "error"],
+    on_bad_row: Literal["stop", "skip"],
+    least: tuple[int, int],
+    console: Console,
+) -> Dataset:
+    table = read_interactions(path, layout, duplicates=duplicates, on_bad_row=on_bad_row)
+    console.print(str(table.report))
+    dataset = build_dataset(table, min_user_interactions=least[0], min_item_interactions=least[1])
+    users, items = dataset.shape
+    console.print(f"{len(dataset.histories.indices):,} interactions of {users:,} users with {items:,} items")
+    return dataset
+
+
+class _Bar:
+    """Shows the phase, and in a fit the iterations with their loss."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("", total=None, loss="")
+
+    def begin(self, phase: str) -> None:
+        self._progress.reset(self._task, description=phase, total=None, loss="")
+
+    def iterate(self, step: Iteration) -> None:
+        self._progress.update(
+            self._task,
+            completed=step.number,
+            total=step.of,
+            loss=f"loss {step.loss:.6g}, {step.seconds:.1f} s",
+        )
+
+
+@contextmanager
+def _bar(console: Console) -> Iterator[_Bar]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[loss]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        yield _Bar(progress)
+
+
+def _summarize(console: Console, card: ModelCard) -> None:
+    """What was trained, how long it took and how good it is."""
+    table = Table("", "", box=None, show_header=False)
+    table.add_row("family", f"{card.family} {card.config}")
+    if card.training.loss:
+        table.add_row("loss", f"{card.training.loss[0]:.6g} → {card.training.loss[-1]:.6g}")
+    for name, metric in card.metrics.items():
+        table.add_row(f"holdout {name}" if name != "holdout" else name, _metric(metric))
+    for name, certificate in card.retrieval.items():
+        table.add_row(f"index {name}", str(certificate))
+    table.add_row(
+        "fold-in",
+        f"largest relative difference {card.fold_in.max_relative_difference:.1e}, "
+        f"top-{card.fold_in.k} overlap {card.fold_in.top_k_overlap:.4f} "
+        f"over {card.fold_in.sample_size} users",
+    )
+    table.add_row(
+        "seconds", ", ".join(f"{phase} {taken:.1f}" for phase, taken in card.training.seconds.items())
+    )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    table.add_row("peak memory", f"{peak:.2f} GiB")
+    console.print(table)
+
+
+def _metric(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_metric(inner)}" for name, inner in value.items())
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; see `scripts.terminal.run`."""
+    return run(app, argv, name="scripts.train")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
