@@ -38,7 +38,7 @@ class SignalAt:
         """Watch all operations from now on; there is no way back."""
         fsync = os.fsync
 
-        def counted(descriptor: int) -> None:
+        def counted(descriptor: Any) -> None:
             self.count()
             fsync(descriptor)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import hnswlib
 import numpy as np
 
 from models.artifact import ArtifactContents, DatasetFingerprint, FoldInCertificate, ModelCard, TrainingRecord
 from models.ids import IdMap
-from models.index.certificate import RecallCertificate
+from models.index.certificate import GraphSetting, Measurement, RecallCertificate
 from models.row_rules import BM25Weighting, ImplicitRule
 from models.row_solve import Rows
 
@@ -26,6 +26,8 @@ SCRATCH = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 """Where tests publish hundreds of times: a process dies there as elsewhere, and fsync costs nothing."""
 
 N_FACTORS = 5
+_USER_IDS = [f"user-{number}" for number in range(30)]
+_ITEM_IDS = [f"item-{number}" for number in range(20)]
 FILES = {
     "manifest.json",
     "manifest.sha256",
@@ -47,8 +49,8 @@ FILES = {
 
 
 def sample_contents(
-    user_ids: Sequence[str] = tuple(f"user-{number}" for number in range(30)),
-    item_ids: Sequence[str] = tuple(f"item-{number}" for number in range(20)),
+    user_ids: Sequence[str] = _USER_IDS,
+    item_ids: Sequence[str] = _ITEM_IDS,
     *,
     seed: int = 0,
     histories: Sequence[set[int]] | None = None,
@@ -120,9 +122,22 @@ def sample_card(contents: ArtifactContents, **changes: Any) -> ModelCard:
     return ModelCard(**(card | changes))
 
 
-def certificate(method: str) -> RecallCertificate:
+def certificate(method: Literal["exact", "hnsw"]) -> RecallCertificate:
     """A recall certificate of a search of the given kind."""
-    return RecallCertificate(method=method)
+    setting = GraphSetting(space="inner_product", m=16, ef_construction=200, ef=10)
+    return RecallCertificate(
+        method=method,
+        reason="measured",
+        k=10,
+        target=0.99,
+        sample_size=100,
+        recall=0.995,
+        recall_as_served=1.0,
+        microseconds=61.5,
+        exact_microseconds=650.0,
+        chosen=setting if method == "hnsw" else None,
+        tried=(Measurement(setting=setting, recall=0.995, recall_as_served=1.0, microseconds=61.5),),
+    )
 
 
 def reseal(directory: Path, *names: str, **changes: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -56,7 +56,7 @@ def test_current_may_end_in_white_space(tmp_path: Path, content: str) -> None:
         b"latest",
         "２０２６１１２１T083000Z-1f3a".encode(),
         b"\xff\xfe\x00" * 1000,
-        os.urandom(64),
+        random.Random(0).randbytes(64),
         b".",
     ],
     ids=repr,
