@@ -38,9 +38,9 @@ class SignalAt:
         """Watch all operations from now on; there is no way back."""
         fsync = os.fsync
 
-        def counted(descriptor: Any) -> None:
+        def counted(fd: Any) -> None:
             self.count()
-            fsync(descriptor)
+            fsync(fd)
 
         os.fsync = counted
         sys.addaudithook(self.audit)
