@@ -101,9 +101,8 @@ class Recommender:
                     f"none of the {len(interactions)} items of the history is in model {self._version}; "
                     "send interactions with items that GET /items/{item_id} knows"
                 )
-            return self._popular(
-                "unknown_items" if ignored else "empty_history", options, ignored_items=ignored
-            )
+            reason = "unknown_items" if ignored else "empty_history"
+            return self._popular(reason, options, ignored_items=ignored)
         items = np.array(sorted(history), dtype=np.int32)
         values = np.array([history[item] for item in items.tolist()], dtype=np.float32)
         try:
@@ -214,17 +213,28 @@ class Recommender:
         **about: Any,  # noqa: ANN401
     ) -> Body:
         """Top-k by inner product with `vector`; `row` is the folded-in history, for explanations."""
-        excluded = self._excluded(seen if options.exclude_seen else _NOTHING, options.exclude)
+        if not options.exclude_seen:
+            seen = _NOTHING
+        excluded = self._excluded(seen, options.exclude)
         rows, scores = self.snapshot.recommend.search(self._rule.query(vector), options.k, excluded)
+        if len(rows) > 1 and scores[0] == scores[-1] and not self._rule.without_bias(vector).any():
+            # Such as a history of dislikes only: all items score the same, and any order would be a guess.
+            return self._popular("no_preference", options, seen, **about)
         shift = self._rule.shift(vector)
         items = self._listed(rows, scores + np.float32(shift) if shift else scores)
         if options.explain and row is not None:
             self._explain(items, rows, row, options.explain_top)
         return self._list(source, None, items, options.k, **about)
 
-    def _popular(self, reason: str, options: Options, **about: Any) -> Body:  # noqa: ANN401
+    def _popular(
+        self,
+        reason: str,
+        options: Options,
+        seen: RowArray = _NOTHING,
+        **about: Any,  # noqa: ANN401
+    ) -> Body:
         """The items with most interactions, said to be so; the score is their number."""
-        excluded = self._excluded(_NOTHING, options.exclude)
+        excluded = self._excluded(seen, options.exclude)
         candidates = self.snapshot.by_popularity[: options.k + len(excluded)]
         rows = candidates[~np.isin(candidates, excluded)][: options.k]
         items = self._listed(rows, self._artifact.popularity[rows].astype(np.float32))
