@@ -8,7 +8,8 @@ The terminal and dataset.json say which source was used.
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -133,14 +134,13 @@ class Fetcher:
         url = f"{self._base_url}/{archive.file_name}"
         archive_path = self._data_dir / archive.file_name
         self._say(f"downloading {url}")
-        with open_client() as client, _progress_bar(self._console) as bar:
-            task = bar.add_task(archive.file_name, total=None, visible=False)
+        with open_client() as client, _progress_bar(self._console, archive.file_name) as progress:
             download(
                 client,
                 url,
                 archive_path,
                 checksum=archive.checksum or self._published_checksum(client, url),
-                progress=lambda done, total: bar.update(task, completed=done, total=total, visible=True),
+                progress=progress,
                 retries=self._services.retries,
             )
         self._install(archive_path, archive, source=url)
@@ -184,8 +184,10 @@ class Fetcher:
         self._console.print(f"{self._dataset.name}: {what}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _progress_bar(console: Console) -> Progress:
-    return Progress(
+@contextmanager
+def _progress_bar(console: Console, file_name: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar that appears with the first byte: an unreachable host leaves no empty one."""
+    bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         DownloadColumn(),
@@ -193,13 +195,17 @@ def _progress_bar(console: Console) -> Progress:
         TimeRemainingColumn(),
         console=console,
     )
+    task = bar.add_task(file_name, total=None)
 
+    def show(done: int, total: int | None) -> None:
+        bar.start()
+        bar.update(task, completed=done, total=total)
 
-def _checked_name(context: typer.Context, name: str) -> str:
-    services: Services = context.obj
-    if name not in services.catalogue:
-        raise typer.BadParameter(f"{name!r} is none of {', '.join(services.catalogue)}")
-    return name
+    try:
+        yield show
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 def _command_line(services: Services) -> typer.Typer:
