@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models.artifact import current_version, open_artifact
+from models.errors import ArtifactError
 from models.fold_in import FoldIn
 from models.index.exact import ExactIndex, inverse_norms
 from models.index.retriever import open_retriever
@@ -80,6 +81,10 @@ def load(root: Path) -> Snapshot:
         artifact.manifest.retrieval["similar"],
     )
     side = FixedSide(artifact.item_factors, artifact.item_arrays.get("length_norm"))
+    if rule.needs_length_norms and side.length_norms is None:
+        raise ArtifactError(
+            f"{artifact.directory}: its rule weighs by BM25, but item_length_norm.npy is missing; train again"
+        )
     finished = datetime.now(UTC)
     return Snapshot(
         artifact=artifact,

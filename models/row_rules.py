@@ -54,6 +54,11 @@ class _Rule(BaseModel):
     """μ, added where a score is shown; it shifts all scores alike."""
 
     @property
+    def needs_length_norms(self) -> bool:
+        """Whether the fixed side must come with BM25's length norms."""
+        return False
+
+    @property
     def rates(self) -> bool:
         """Whether values are ratings, so that an interaction without one says nothing."""
         return self.biased or self.global_mean != 0
@@ -151,6 +156,11 @@ class ImplicitRule(_Rule):
     alpha: float
     regularization: float
     weighting: Weighting = LinearWeighting()
+
+    @property
+    def needs_length_norms(self) -> bool:
+        """Whether the fixed side must come with BM25's length norms."""
+        return self.weighting.kind == "bm25"
 
     def confidence(self, rows: Rows, side: FixedSide) -> Float32Array:
         """c, signed like r: float32, shape ``(n_entries,)``."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Space: TypeAlias = Literal["inner_product", "augmented_l2", "cosine"]
 
@@ -61,6 +61,12 @@ class RecallCertificate(BaseModel):
     max_over_fetch: int = Field(default=0, ge=0)
     """With more exclusions than this the exact scan is cheaper than the graph, and answers."""
     tried: tuple[Measurement, ...] = ()
+
+    @model_validator(mode="after")
+    def _graph_and_setting_go_together(self) -> Self:
+        if (self.method == "hnsw") != (self.chosen is not None):
+            raise ValueError("a certificate names its graph's setting exactly where the method is hnsw")
+        return self
 
     def __str__(self) -> str:
         """One line for a person."""

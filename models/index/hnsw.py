@@ -87,8 +87,17 @@ class HnswIndex:
         return index
 
     def save(self, path: Path) -> None:
-        """Write the graph to a file."""
+        """Write the graph to a file.
+
+        Raises:
+            OSError: not all of it could be written; hnswlib itself says nothing of a full disk.
+        """
         self._graph.save_index(str(path))
+        expected, written = self._graph.index_file_size(), path.stat().st_size
+        if written != expected:
+            raise OSError(
+                f"{path}: only {written:,} of {expected:,} bytes could be written; is the disk full?"
+            )
 
     def set_ef(self, ef: int) -> None:
         """Set how many candidates a walk keeps; it keeps k where that is more."""

@@ -163,8 +163,8 @@ def _as_columns(batch: RecordBatch, ids: Sequence[str], numbers: Sequence[str]) 
 def _mistyped(line: int, column: str, value: object, *, is_id: bool) -> BadRow:
     text = json.dumps(value, ensure_ascii=False)
     if not is_id:
-        return BadRow(line, column, text, "wrong type", f"{shown(text)} is neither a number nor text")
-    return BadRow(line, column, text, "wrong type", not_an_id(text))
+        return BadRow(line, column, text, "wrong type", f"{shown(value)} is neither a number nor text")
+    return BadRow(line, column, text, "wrong type", not_an_id(value))
 
 
 def _id_series(column: str, values: list[object]) -> pl.Series:

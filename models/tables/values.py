@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
@@ -13,6 +13,8 @@ from models.tables.report import shown
 
 if TYPE_CHECKING:
     from models.types import Float32Array
+
+_LARGEST: Final = float(np.finfo(np.float32).max)
 
 
 def parse_values(column: pl.Series) -> tuple[Float32Array, Problems]:
@@ -44,6 +46,6 @@ def _parse_value(raw: object) -> float:
         value = None
     if value is None or "_" in str(raw):  # Python reads 1_000
         raise UnusableError("unparsable value", f"{shown(raw)} is not a number")
-    if not math.isfinite(value) or abs(value) > np.finfo(np.float32).max:
+    if not math.isfinite(value) or abs(value) > _LARGEST:
         raise UnusableError("infinite value or NaN", f"{shown(raw)} is not finite as a 32-bit float")
     return value
