@@ -4,17 +4,18 @@ Requests are validated by these models. Answers are built as plain dicts by :mod
 validated again on the way out; the tests hold real answers against these models.
 """
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
     ValidationInfo,
-    field_validator,
     model_validator,
 )
 from pydantic.json_schema import SkipJsonSchema
@@ -28,6 +29,8 @@ MAX_BATCH = 1000
 """Users of one ``POST /recommend``, pairs of one ``POST /predict``, seeds of one ``POST /similar``."""
 MAX_INTERACTIONS = 10_000
 """Entries of one posted history."""
+MAX_VALUE = 1e9
+"""Size of a posted value. Squares of it still fit into float32."""
 
 _USER = "196"
 _ITEM = "242"
@@ -43,7 +46,17 @@ def _within_max_k(k: int, info: ValidationInfo) -> int:
     return k
 
 
-Count = Annotated[int, Field(ge=1, description="how many", examples=[3]), AfterValidator(_within_max_k)]
+def _whole(value: object) -> object:
+    """Take 3.0 for 3, as JSON Schema does."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Count = Annotated[
+    int,
+    Field(ge=1, description="how many", examples=[3]),
+    BeforeValidator(_whole),
+    AfterValidator(_within_max_k),
+]
 UserId = Annotated[str, Field(min_length=1, examples=[_USER])]
 ItemId = Annotated[str, Field(min_length=1, examples=[_ITEM])]
 Excluded = Annotated[tuple[str, ...], Field(description="item ids never to return", examples=[["50", "172"]])]
@@ -76,17 +89,12 @@ class PersonalListRequest(ItemListRequest):
         False
     )
     explain_top: Annotated[
-        int | SkipJsonSchema[None],
-        Field(ge=1, description="keep this many contributions; `because_rest` carries the sum of the others"),
+        Annotated[int, Field(ge=1), BeforeValidator(_whole)] | SkipJsonSchema[None],
+        Field(
+            description="explain by this many contributions; `because_rest` carries the sum of the others",
+            examples=[3],
+        ),
     ] = None
-
-    @field_validator("explain_top")
-    @classmethod
-    def _needs_explain(cls, value: int | None, info: ValidationInfo) -> int | None:
-        if value is not None and not info.data.get("explain"):
-            raise PydanticCustomError("explain_top_alone", "explain_top cuts `because`: add explain=true")
-        return value
-
     on_unknown: Annotated[
         Literal["fallback", "error"],
         Field(description="nobody known to recommend to: popular items and a `fallback_reason`, or a 404"),
@@ -98,7 +106,7 @@ class PersonalListRequest(ItemListRequest):
             k=self.k,
             exclude_seen=self.exclude_seen,
             exclude=self.exclude,
-            explain=self.explain,
+            explain=self.explain or self.explain_top is not None,
             explain_top=self.explain_top,
             on_unknown=self.on_unknown,
         )
@@ -118,15 +126,35 @@ class RecommendBody(PersonalListRequest):
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class PostedInteraction(Interaction):
+    """One entry of a posted history, within what float32 arithmetic can take."""
+
+    item_id: ItemId
+    value: Annotated[
+        float | None,
+        Field(
+            ge=-MAX_VALUE,
+            le=MAX_VALUE,
+            description="a rating, or how often or how much: 1 unless given, and required by rating models; "
+            "a negative one says to an implicit model that the item is disliked",
+            examples=[1.0],
+        ),
+    ] = None
+    timestamp: Annotated[
+        Annotated[int, Field(ge=-(2**63), lt=2**63), BeforeValidator(_whole)] | None,
+        Field(description="seconds since the epoch", examples=[1_793_000_000]),
+    ] = None
+
+
 class FoldInBody(PersonalListRequest):
     """``POST /fold-in``."""
 
     interactions: Annotated[
-        tuple[Interaction, ...],
+        tuple[PostedInteraction, ...],
         Field(
             max_length=MAX_INTERACTIONS,
-            description="the history; `value` defaults to 1 for implicit models and is required for explicit "
-            "ones; a negative value on an implicit model is a dislike; `timestamp`: seconds since the epoch",
+            description="the history, in any order",
             examples=[[{"item_id": _ITEM, "value": 1.0}, {"item_id": "302"}]],
         ),
     ]

@@ -58,7 +58,7 @@ CASES = [
     got("misspelled parameter", "/recommend?user_id=u1&exclude_sen=false", "did you mean 'exclude_seen'?"),
     got("parameter of another route", "/similar?item_id=i1&exclude_seen=false", "exclude_seen is not known"),
     got("not a boolean", "/recommend?user_id=u1&explain=perhaps", "explain='perhaps'"),
-    got("explain_top alone", "/recommend?user_id=u1&explain_top=3", "explain=true"),
+    got("explain_top of zero", "/recommend?user_id=u1&explain_top=0", "explain_top='0'"),
     got("not UTF-8", "/recommend?user_id=%ff", "not UTF-8"),
     got("a lone surrogate, percent-encoded", "/recommend?user_id=%ed%a0%80", "not UTF-8"),
     got("parameter where none is taken", "/live?x=1", "x is not known"),

@@ -107,6 +107,12 @@ def test_query_and_body_reach_the_recommender(fake: Any) -> None:
     assert folded[2] == options
 
 
+def test_explain_top_explains(fake: Any) -> None:
+    """Asking for so many contributions asks for an explanation."""
+    fake.client.get("/recommend?user_id=u1&explain_top=2")
+    assert fake.source.recommender.asked == [("recommend", "u1", Options(k=10, explain=True, explain_top=2))]
+
+
 @pytest.mark.parametrize("user_id", ["ü", "a b", "a+b", "a%b", "日本", "🙂", "\x00", "a&b=c", "\n", " "])
 def test_any_unicode_is_an_id(fake: Any, user_id: str) -> None:
     """An id is any string, however it has to be encoded."""
