@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _BATCH_ROWS: Final = 500_000
 _RECORD_BATCH_ROWS: Final = 10_000
 
+_UNREADABLE: Final = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+"""What polars raises at a damaged file; some damage makes it panic."""
+
 
 class ParquetTable:
     """An open Parquet file."""
@@ -33,7 +36,7 @@ class ParquetTable:
             self._scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
             self._schema = self._scan.collect_schema()
             self._rows = self._scan.select(pl.len()).collect().item()
-        except (pl.exceptions.PolarsError, OSError) as error:
+        except _UNREADABLE as error:
             raise DataError(
                 f"{path}: not a Parquet file that can be read ({error}); copy it again, or give the format "
                 f"that it is in"
@@ -78,8 +81,13 @@ class ParquetTable:
                 done += len(frame)
                 if self._progress is not None:
                     self._progress(done, self._rows)
-        except (pl.exceptions.PolarsError, OSError) as error:
+        except _UNREADABLE as error:
             raise DataError(f"{self._path}: the file is damaged ({error}); copy it again") from error
+        if done != self._rows:
+            raise DataError(
+                f"{self._path}: the file is damaged ({done:,} of {self._rows:,} rows are readable); "
+                f"copy it again"
+            )
 
     def _check_type(self, column: str, is_right: bool, expected: str) -> None:
         if not is_right:
