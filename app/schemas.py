@@ -16,9 +16,9 @@ from pydantic import (
     Field,
     JsonValue,
     ValidationInfo,
+    WithJsonSchema,
     model_validator,
 )
-from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from app.limits import Limits
@@ -49,6 +49,12 @@ def _within_max_k(k: int, info: ValidationInfo) -> int:
 def _whole(value: object) -> object:
     """Take 3.0 for 3, as JSON Schema does."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _not_null(value: object) -> object:
+    if value is None:
+        raise PydanticCustomError("null", "leave it out where null is meant")
+    return value
 
 
 Count = Annotated[
@@ -89,7 +95,10 @@ class PersonalListRequest(ItemListRequest):
         False
     )
     explain_top: Annotated[
-        Annotated[int, Field(ge=1), BeforeValidator(_whole)] | SkipJsonSchema[None],
+        Annotated[int, Field(ge=1)] | None,
+        BeforeValidator(_whole),
+        BeforeValidator(_not_null),
+        WithJsonSchema({"type": "integer", "minimum": 1}),
         Field(
             description="explain by this many contributions; `because_rest` carries the sum of the others",
             examples=[3],
@@ -173,7 +182,9 @@ class SimilarBody(ItemListRequest):
         tuple[ItemId, ...], Field(min_length=1, max_length=MAX_BATCH, examples=[[_ITEM, "302"]])
     ]
     weights: Annotated[
-        tuple[float, ...] | SkipJsonSchema[None],
+        list[float] | None,
+        BeforeValidator(_not_null),
+        WithJsonSchema({"type": "array", "items": {"type": "number"}}),
         Field(
             description="one for each item, 1 unless given; a negative one pushes away",
             examples=[[1.0, -0.5]],
