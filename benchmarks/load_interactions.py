@@ -64,16 +64,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             if not path.exists():
                 _in_fresh_process(_write, path, options.rows, repeats, options.seed)
             found = _in_fresh_process(_measure, path)
+            rate = options.rows / found.seconds
             print(
-                f"{path.name:<30}{path.stat().st_size / 1e6:>7,.0f}{found.seconds:>9.2f}{found.cpu_seconds:>8.2f}"
-                f"{options.rows / found.seconds:>12,.0f}{found.peak_bytes / 1e6:>9,.0f}{found.merged:>11,}",
+                f"{path.name:<30}{path.stat().st_size / 1e6:>7,.0f}{found.seconds:>9.2f}"
+                f"{found.cpu_seconds:>8.2f}{rate:>12,.0f}{found.peak_bytes / 1e6:>9,.0f}{found.merged:>11,}",
                 flush=True,
             )
     return 0
 
 
 def _in_fresh_process(function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
-    """Call it in a process of its own, so that a peak of memory is its alone (a child inherits its parent's)."""
+    """Call it in a process of its own: the peak of memory is then its alone."""
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function, *args, **kwargs).result()
 

@@ -20,8 +20,8 @@ _TITLE_WITH_YEAR: Final = re.compile(r"(.*\S)\s*\((\d{4})\)\s*", re.ASCII | re.D
 
 
 def special_columns(layout: ItemLayout) -> dict[str, str]:
-    """The columns that do not simply become members, and the field of the layout that names each."""
-    named = [(layout.title_column, "items.title_column"), (layout.year_column, "items.year_column")]
+    """The columns that do not simply become members, and the option or layout field that names each."""
+    named = [(layout.title_column, "--title-column"), (layout.year_column, "items.year_column")]
     flags = [column for columns in layout.flags.values() for column in columns]
     return {
         **{column: option for column, option in named if column is not None},

@@ -62,9 +62,8 @@ def read_items(
     started = time.perf_counter()
     path = Path(path)
     table = open_table(path, layout.items.table, progress)
-    id_option = "--item-column" if layout.items.id_column is None else "items.id_column"
     special = special_columns(layout.items)
-    require_columns(path, table, [(layout.item_id_column, id_option), *special.items()])
+    require_columns(path, table, [(layout.item_id_column, "--item-id-column"), *special.items()])
     bad_rows = BadRows(path, table.position, skip=on_bad_row == "skip")
     collector = _Collector(layout)
     for batch in table.record_batches():

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import polars as pl
 
-    from models.tables.report import BadRow
+    from models.tables.report import BadRow, Position
     from models.types import PointerArray
 
 Record: TypeAlias = dict[str, object]
@@ -55,7 +55,7 @@ class Table(Protocol):
         """Its columns (of NDJSON: the keys found in its first block)."""
 
     @property
-    def position(self) -> Literal["line", "row"]:
+    def position(self) -> Position:
         """What `lines` count."""
 
     @property

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from models.tables.report import Position
     from models.types import PointerArray
 
 
 class LineIndex:
     """The lines of the rows kept so far, as runs of consecutive lines: a few numbers for most files."""
 
-    def __init__(self, position: Literal["line", "row"]) -> None:
+    def __init__(self, position: Position) -> None:
         self.position = position
         """What is counted."""
         self._rows = 0

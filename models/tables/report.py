@@ -5,17 +5,27 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from models.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
+
+Position: TypeAlias = Literal["line", "row"]
+"""What rows are counted in: lines of a text file, rows of a Parquet file."""
 
 _SHOWN: Final = 5
 _COUNTED_BEFORE_STOPPING: Final = 100_000  # a wrong column makes every row bad: no need to see them all
 _LONGEST_SHOWN: Final = 80
+
+
+def shown(text: object) -> str:
+    """A value quoted for a message, shortened in the middle where it is long."""
+    quoted = repr(text)
+    half = _LONGEST_SHOWN // 2
+    return quoted if len(quoted) <= _LONGEST_SHOWN else f"{quoted[:half]} … {quoted[-half:]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +46,10 @@ class BadRow:
     reason: str
     problem: str
 
-
-def shown(text: object) -> str:
-    """A value quoted for a message, shortened in the middle where it is long."""
-    quoted = repr(text)
-    half = _LONGEST_SHOWN // 2
-    return quoted if len(quoted) <= _LONGEST_SHOWN else f"{quoted[:half]} … {quoted[-half:]}"
+    def describe(self, position: Position) -> str:
+        """Where it is and what is wrong, `position` being what `line` counts."""
+        column = "" if self.column is None else f", column {self.column!r}"
+        return f"{position} {self.line:,}{column}: {self.problem}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,7 @@ class LoadReport:
 
     Attributes:
         path: the file.
+        position: what the lines of bad rows count.
         rows: rows in it, good and bad, the header and blank lines aside.
         bad_rows: how many were skipped because they cannot be used.
         bad_by_reason: how many for each reason, most frequent first.
@@ -60,6 +69,7 @@ class LoadReport:
     """
 
     path: str
+    position: Position
     rows: int
     bad_rows: int
     bad_by_reason: dict[str, int]
@@ -68,13 +78,26 @@ class LoadReport:
     unused_columns: tuple[str, ...]
     seconds: float
 
+    def __str__(self) -> str:
+        """A few lines for a person: how much, how fast, and everything that was not taken as it stands."""
+        rate = self.rows / max(self.seconds, 1e-9)
+        lines = [f"{self.path}: {self.rows:,} rows in {self.seconds:.1f} s ({rate:,.0f} rows/s)"]
+        if self.merged_duplicates:
+            lines.append(f"  {self.merged_duplicates:,} merged into another of the same user and item")
+        if self.unused_columns:
+            lines.append(f"  columns not used: {', '.join(self.unused_columns)}")
+        if self.bad_rows:
+            lines.append(f"  {self.bad_rows:,} bad rows skipped ({_counts(self.bad_by_reason)}):")
+            lines += _listed(self.first_bad, self.position, self.bad_rows)
+        return "\n".join(lines)
+
 
 @dataclass(slots=True)
 class BadRows:
     """The bad rows of a table as they are found, and whether to go on."""
 
     path: Path
-    position: Literal["line", "row"]
+    position: Position
     skip: bool
     rows: int = 0
     count: int = 0
@@ -113,6 +136,7 @@ class BadRows:
         """What reading came to, begun at this reading of `time.perf_counter`."""
         return LoadReport(
             path=str(self.path),
+            position=self.position,
             rows=self.rows,
             bad_rows=self.count,
             bad_by_reason=self.by_reason,
@@ -128,23 +152,19 @@ class BadRows:
         return dict(self.reasons.most_common())
 
     def _stop(self, summary: str) -> None:
-        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in self.by_reason.items())
         remedy = (
             "no row is left to use; check the format, the columns and their order"
             if self.skip
             else "correct them, or leave them out with --on-bad-row=skip"
         )
-        raise DataError(
-            "\n".join(
-                [
-                    f"{self.path}: {summary} ({reasons}):",
-                    *(f"  {self._describe(row)}" for row in self.first),
-                    *(["  …"] if self.count > len(self.first) else []),
-                    remedy,
-                ]
-            )
-        )
+        lines = [f"{self.path}: {summary} ({_counts(self.by_reason)}):"]
+        lines += _listed(self.first, self.position, self.count)
+        raise DataError("\n".join([*lines, remedy]))
 
-    def _describe(self, row: BadRow) -> str:
-        column = "" if row.column is None else f", column {row.column!r}"
-        return f"{self.position} {row.line:,}{column}: {row.problem}"
+
+def _counts(by_reason: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason}: {count:,}" for reason, count in by_reason.items())
+
+
+def _listed(first: Sequence[BadRow], position: Position, count: int) -> list[str]:
+    return [f"  {row.describe(position)}" for row in first] + ["  …"] * (count > len(first))
