@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from models.interactions import read_interactions
-from models.item_table import read_items
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from models.artifact import ModelCard, prune, publish
 from models.dataset import Dataset, build_dataset
 from models.dataset_directory import open_dataset_directory
 from models.errors import ConfigError
+from models.interactions import read_interactions
+from models.item_table import read_items
 from models.layouts import PRESETS, Format, Layout, choose_layout
 from models.registry import FAMILIES, configure
 from models.training import Stopwatch, TrainingPlan, train
@@ -161,7 +161,7 @@ def _read(
     console: Console,
 ) -> Dataset:
     table = read_interactions(path, layout, duplicates=duplicates, on_bad_row=on_bad_row)
-    console.print(str(table.report))
+    console.print(str(table.report), markup=False)
     dataset = build_dataset(table, min_user_interactions=least[0], min_item_interactions=least[1])
     users, items = dataset.shape
     console.print(f"{len(dataset.histories.indices):,} interactions of {users:,} users with {items:,} items")
@@ -169,22 +169,24 @@ def _read(
 
 
 class _Bar:
-    """Shows the phase, and in a fit the iterations with their loss."""
+    """One line for each phase; in a fit, with the iterations and their loss."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._task = progress.add_task("", total=None, loss="")
+        self._task: TaskID | None = None
 
     def begin(self, phase: str) -> None:
-        self._progress.reset(self._task, description=phase, total=None, loss="")
+        self.end()
+        self._task = self._progress.add_task(phase, total=None, loss="")
 
     def iterate(self, step: Iteration) -> None:
-        self._progress.update(
-            self._task,
-            completed=step.number,
-            total=step.of,
-            loss=f"loss {step.loss:.6g}, {step.seconds:.1f} s",
-        )
+        if self._task is not None:
+            loss = f"{step.number}/{step.of}, loss {step.loss:.6g}"
+            self._progress.update(self._task, completed=step.number, total=step.of, loss=loss)
+
+    def end(self) -> None:
+        if self._task is not None:
+            self._progress.update(self._task, completed=1, total=1)
 
 
 @contextmanager
@@ -192,18 +194,20 @@ def _bar(console: Console) -> Iterator[_Bar]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[loss]}"),
         TimeElapsedColumn(),
+        TextColumn("{task.fields[loss]}"),
     )
     with Progress(*columns, console=console) as progress:
-        yield _Bar(progress)
+        bar = _Bar(progress)
+        yield bar
+        bar.end()
 
 
 def _summarize(console: Console, card: ModelCard) -> None:
     """What was trained, how long it took and how good it is."""
     table = Table("", "", box=None, show_header=False)
-    table.add_row("family", f"{card.family} {card.config}")
+    settings = ", ".join(f"{name} {_metric(value)}" for name, value in card.config.items())
+    table.add_row("family", f"{card.family}: {settings}")
     if card.training.loss:
         table.add_row("loss", f"{card.training.loss[0]:.6g} → {card.training.loss[-1]:.6g}")
     for name, metric in card.metrics.items():

@@ -1,0 +1,155 @@
+"""The training command: what it publishes, and what it says of bad input, without a traceback."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from models.artifact import current_version, open_artifact, versions
+from scripts.train import main
+from tests.models.strategies import clustered_table
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A CSV file of ratings with times, and its rows."""
+    ratings = clustered_table(60, 40, 3, np.random.default_rng(0))
+    rows = [
+        (f"user {user}", f"ítem {item}", ratings[user, item], 1_700_000_000 + 60 * user + item)
+        for user, item in zip(*np.nonzero(~np.isnan(ratings)), strict=True)
+    ]
+    path = tmp_path / "ratings.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("who", "what", "stars", "at"), *rows])
+    return path, rows
+
+
+@pytest.fixture
+def run(table, tmp_path, capsys):
+    """Run the command on the table; returns exit status, what was printed, and where it publishes."""
+    columns = ("--user-column", "who", "--item-column", "what", "--value-column", "stars")
+
+    def _run(*words, interactions=table[0]):
+        root = tmp_path / "artifacts"
+        status = main([*("--interactions", str(interactions), "--artifacts", str(root)), *columns, *words])
+        printed = capsys.readouterr()
+        return status, printed.out + printed.err, root
+
+    return _run
+
+
+@pytest.mark.parametrize("family", ["ials", "als", "svd"])
+def test_every_family_is_published_with_its_configuration(run, table, family):
+    """The artifact holds every user, item and rating, the recipe, the holdout metrics and both certificates."""
+    status, printed, root = run(
+        *(
+            "--family",
+            family,
+            "--set",
+            "factors=5",
+            "--time-column",
+            "at",
+            "--holdout",
+            "latest",
+            "--seed",
+            "3",
+        )
+    )
+    assert status == 0, printed
+    artifact = open_artifact(root / current_version(root))
+    manifest = artifact.manifest
+    rows = table[1]
+    assert (manifest.family, manifest.config["factors"], manifest.seed) == (family, 5, 3)
+    assert manifest.dataset.rows == len(rows)
+    assert manifest.dataset.first_timestamp == min(row[3] for row in rows)
+    assert 0 < manifest.metrics["model"]["ndcg@10"] <= 1
+    assert set(manifest.retrieval) == {"recommend", "similar"}
+    assert manifest.fold_in.max_relative_difference < 1e-5
+    stored = {
+        (artifact.users.external(user), artifact.items.external(item)): value
+        for user in range(len(artifact.users))
+        for item, value in zip(*map(np.ndarray.tolist, artifact.histories.row(user)), strict=True)
+    }
+    assert stored == {(user, item): value for user, item, value, _ in rows}
+
+
+def test_item_metadata_come_along(run, tmp_path):
+    """Titles from --items are stored with their items."""
+    items = tmp_path / "items.ndjson"
+    items.write_text(json.dumps({"what": "ítem 1", "name": "<b>One</b>", "tags": ["a"]}) + "\n")
+    status, printed, root = run("--set", "factors=3", "--items", str(items), "--title-column", "name")
+    assert status == 0, printed
+    artifact = open_artifact(root / current_version(root))
+    assert json.loads(artifact.metadata(artifact.items.get("ítem 1"))) == {
+        "title": "<b>One</b>",
+        "tags": ["a"],
+    }
+
+
+def test_the_same_seed_gives_the_same_model(run):
+    """Two runs publish two versions with equal factors."""
+    roots = [run("--set", "factors=4")[2] for _ in range(2)]
+    first, second = (open_artifact(roots[0] / version) for version in versions(roots[0]))
+    np.testing.assert_array_equal(first.item_factors, second.item_factors)
+    np.testing.assert_array_equal(first.user_factors, second.user_factors)
+
+
+def test_old_versions_go_only_when_asked(run):
+    """--keep 1 leaves the new version alone; without it all stay."""
+    run("--set", "factors=3")
+    _, _, root = run("--set", "factors=3")
+    assert len(versions(root)) == 2
+    _, printed, _ = run("--set", "factors=3", "--keep", "1")
+    assert versions(root) == [current_version(root)]
+    assert "removed 2 older" in printed
+
+
+def test_bad_rows_stop_the_run_or_are_counted(run, table):
+    """A bad row is named with line and column and nothing is published; skipped rows are reported."""
+    path, rows = table
+    path.write_text(path.read_text() + "user 1,ítem 39,many,0\n")
+    status, printed, root = run("--set", "factors=3")
+    assert status == 1
+    assert f"line {len(rows) + 2}, column 'stars': 'many' is not a number" in printed
+    assert "--on-bad-row=skip" in printed
+    assert not root.exists()
+    status, printed, _ = run("--set", "factors=3", "--on-bad-row", "skip")
+    assert status == 0
+    assert "1 bad rows skipped (unparsable value: 1)" in printed
+    assert f"line {len(rows) + 2}, column 'stars'" in printed
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--set", "factors=99"], "use --set factors=40 or fewer"),
+        (["--set", "factor=9"], "factor=9: Extra inputs are not permitted"),
+        (["--set", "factors"], "write name=value"),
+        (["--family", "als", "--recipe", "recipes/ials.toml"], "disagree; leave one out"),
+        (["--recipe", "nowhere.toml"], "nowhere.toml: No such file or directory"),
+        (["--device", "cuda", "--family", "als", "--set", "factors=3"], "trains on the CPU only"),
+        (["--holdout", "latest", "--set", "factors=3"], "name their column with --time-column"),
+        (["--item-column", "waht"], "waht"),
+        (["--min-user-interactions", "1000"], "lower them"),
+        (["--items", "nowhere.csv"], "nowhere.csv"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_anything_is_published(run, words, complaint):
+    """Each mistake ends with status 1 and one message that holds the remedy; no traceback, no artifact."""
+    status, printed, root = run(*words)
+    assert status == 1
+    assert "error: " in printed
+    assert complaint in " ".join(printed.split())
+    assert "Traceback" not in printed
+    assert not root.exists()
+
+
+def test_wrong_usage_is_status_2(run):
+    """An unknown option is typer's own complaint."""
+    status, printed, root = run("--no-such-option")
+    assert status == 2
+    assert "--no-such-option" in printed
+    assert not root.exists()
