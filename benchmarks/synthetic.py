@@ -75,17 +75,18 @@ def generate_interactions(
 ) -> SyntheticInteractions:
     """Draw a table of about `interactions` distinct pairs.
 
-    A pair drawn twice is drawn again, a few times over; users whose neighbourhood is exhausted by then stay a
-    little short, so the table can be a few per cent smaller than asked for.
+    A pair drawn twice is drawn again, a few times over, in the end from the whole catalogue; a user who has seen
+    most of what is popular by then stays short, so the table can be a few per cent smaller than asked for.
     """
     catalogue = _Catalogue.draw(items, rng)
     favourites, positions = _draw_tastes(catalogue, users, rng)
     wanted = _draw_activity(users, items, interactions, rng)
     pairs = np.empty(0, np.int64)
     missing = wanted
-    for _ in range(_REDRAWS):
+    for redraw in range(_REDRAWS):
         drawn_users = np.repeat(np.arange(users, dtype=np.int32), missing)
-        drawn_items = catalogue.draw_items(drawn_users, favourites, positions, rng)
+        exploration = EXPLORATION if redraw < _REDRAWS // 2 else 1.0
+        drawn_items = catalogue.draw_items(drawn_users, favourites, positions, exploration, rng)
         pairs = _distinct(np.concatenate([pairs, drawn_users.astype(np.int64) * items + drawn_items]))
         missing = wanted - np.bincount(pairs // items, minlength=users)
         if not missing.any():
@@ -178,14 +179,19 @@ class _Catalogue:
         )
 
     def draw_items(
-        self, users: RowArray, favourites: RowArray, positions: Float32Array, rng: np.random.Generator
+        self,
+        users: RowArray,
+        favourites: RowArray,
+        positions: Float32Array,
+        exploration: float,
+        rng: np.random.Generator,
     ) -> RowArray:
         """One item for each entry of `users`, after that user's tastes."""
         taste = rng.choice(len(TASTES), len(users), p=TASTES)
         cluster = favourites[users, taste]
         place = (positions[users, taste] + NEIGHBOURHOOD * rng.random(len(users))) % 1.0
         target = self.starts[cluster] + place * self.masses[cluster]
-        exploring = rng.random(len(users)) < EXPLORATION
+        exploring = rng.random(len(users)) < exploration
         target[exploring] = rng.random(int(exploring.sum())) * self.running[-1]
         found = np.searchsorted(self.running, target, side="right")
         return self.order[np.minimum(found, len(self.order) - 1)]
