@@ -43,7 +43,7 @@ def run(table, tmp_path, capsys):
 
 @pytest.mark.parametrize("family", ["ials", "als", "svd"])
 def test_every_family_is_published_with_its_configuration(run, table, family):
-    """The artifact holds every rating under its ids, the recipe, the holdout metrics and both certificates."""
+    """The artifact holds every rating under its ids, the recipe, holdout metrics and both certificates."""
     status, printed, root = run(
         *(
             "--family",
