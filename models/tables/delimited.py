@@ -175,9 +175,12 @@ class DelimitedTable:
         codes = np.frombuffer(text, dtype=np.uint8)
         delimiters = (codes == _LF) | (codes == separator[0])
         if inside is not None:
-            delimiters &= ~inside[:size]
+            inside = inside[:size]
+            delimiters &= ~inside
             if not _quotes_are_plain(codes, separator[0]):
                 return None, buffer
+        if b"\r" in text and _has_lone_returns(codes, inside):
+            return None, buffer
         ends = _record_ends(codes, np.flatnonzero(delimiters), n_fields=len(self.columns))
         if ends is None:
             return None, buffer
@@ -294,6 +297,14 @@ def _quotes_are_plain(codes: NDArray[np.uint8], separator: int) -> bool:
         np.isin(before, [separator, _LF, _QUOTE]).all()
         and (np.isin(after, [separator, _LF, _QUOTE]) | ends_line).all()
     )
+
+
+def _has_lone_returns(codes: NDArray[np.uint8], inside: BoolArray | None) -> bool:
+    """Whether a carriage return outside of quotes ends no line: polars drops it at the end of any field."""
+    is_lone = (codes[:-1] == _CR) & (codes[1:] != _LF)
+    if inside is not None:
+        is_lone &= ~inside[:-1]
+    return bool(is_lone.any())
 
 
 def _record_ends(

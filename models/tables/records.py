@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LONGEST_QUOTED_FIELD: Final = 1 << 20
 """Bytes after which a quote counts as never closed."""
 
-_QUOTED: Final = re.compile(rb'"([^"]*(?:""[^"]*)*)"')
+_QUOTED: Final = re.compile(rb'"([^"]*(?:""[^"]*)*)"(?!")')
 
 
 @dataclass(frozen=True, slots=True)
