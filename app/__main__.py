@@ -32,6 +32,7 @@ def main() -> None:
         lifespan="on",
         log_config=None,
         access_log=settings.access_log,
+        proxy_headers=settings.access_log,  # nothing else looks at the client's address
         server_header=False,
         timeout_graceful_shutdown=settings.drain_seconds,
     )

@@ -2,7 +2,7 @@
 
 Request id, key, dispatch, the answer's headers, errors, metrics. Paths that belong to an
 :class:`~app.operation.Operation` are found in a dictionary and answered here; the others (``/docs``,
-``/openapi.json``, and what does not exist) go on to FastAPI's own stack with the same treatment.
+``/openapi.json``, and what does not exist) go on to FastAPI's router with the same treatment.
 """
 
 import itertools
@@ -57,7 +57,7 @@ class Gateway:
         for operation in operations:
             table = self._prefixed if operation.takes_path else self._exact
             table.setdefault(operation.prefix, {})[operation.method] = operation
-        self._process = secrets.token_hex(4)
+        self._process = secrets.token_hex(4).encode()
         self._numbers = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -109,7 +109,7 @@ class Gateway:
         """Echo what the client sent if it is short and harmless, else make one."""
         if sent is not None and _REQUEST_ID.fullmatch(sent):
             return sent
-        return f"{self._process}{next(self._numbers):08x}".encode()
+        return b"%b%08x" % (self._process, next(self._numbers))
 
     def _find(self, scope: Scope) -> tuple[Methods | None, str]:
         """Return the operations of a path, None if it is not ours, and the value of the path's parameter."""

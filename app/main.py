@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version
-from typing import Any, NoReturn
+from typing import Any
 
-from fastapi import FastAPI, Request
-from starlette.exceptions import HTTPException
+from fastapi import FastAPI
+from starlette.types import ASGIApp
 from threadpoolctl import threadpool_limits
 
 from app import openapi
@@ -29,11 +30,21 @@ _DESCRIPTION = (
 
 
 class Foldrec(FastAPI):
-    """FastAPI, its OpenAPI completed by what the service knows."""
+    """FastAPI behind the gateway, its OpenAPI completed by what the service knows."""
 
-    def __init__(self, settings: Settings, **options: Any) -> None:  # noqa: ANN401 - FastAPI's options
+    def __init__(
+        self,
+        settings: Settings,
+        gateway: Callable[[ASGIApp], Gateway],
+        **options: Any,  # noqa: ANN401 - FastAPI's
+    ) -> None:
         super().__init__(**options)
         self._settings = settings
+        self._gateway = gateway
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Put the gateway in the place of FastAPI's stack: it answers errors, and is the only layer."""
+        return self._gateway(self.router)
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
@@ -63,22 +74,7 @@ def create_app(settings: Settings | None = None, *, source: ModelSource | None =
             yield
             watcher.cancel()
 
-    app = Foldrec(
-        settings,
-        title="Foldrec",
-        version=version("foldrec"),
-        description=_DESCRIPTION,
-        lifespan=lifespan,
-        redoc_url=None,
-        redirect_slashes=False,
-        exception_handlers={HTTPException: _leave_to_the_gateway},
-    )
-    app.state.holder = holder
-    app.state.metrics = metrics
-    app.state.retry_after = math.ceil(settings.reload_seconds)
-    for router in ROUTERS:
-        app.include_router(router)
-    app.add_middleware(
+    gateway = partial(
         Gateway,
         operations=operations(),
         holder=holder,
@@ -86,8 +82,20 @@ def create_app(settings: Settings | None = None, *, source: ModelSource | None =
         limits=Limits(max_k=settings.max_k, max_body_bytes=settings.max_body_bytes),
         metrics=metrics,
     )
+    app = Foldrec(
+        settings,
+        gateway,
+        title="Foldrec",
+        version=version("foldrec"),
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # /metrics has what there is
+    )
+    app.state.holder = holder
+    app.state.metrics = metrics
+    app.state.retry_after = math.ceil(settings.reload_seconds)
+    for router in ROUTERS:
+        app.include_router(router)
     return app
-
-
-async def _leave_to_the_gateway(_request: Request, error: Exception) -> NoReturn:
-    raise error

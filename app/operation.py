@@ -169,36 +169,33 @@ def parse_query(query_string: bytes, repeatable: frozenset[str]) -> dict[str, st
         InvalidRequestError: bytes that are not UTF-8, or a parameter given twice that is not repeatable.
     """
     values: dict[str, str | list[str]] = {}
-    for pair in query_string.split(b"&"):
-        if not pair:
-            continue
-        raw_name, _, raw_value = pair.partition(b"=")
-        name, value = _text(raw_name), _text(raw_value)
-        known = values.get(name)
-        if name in repeatable:
-            if isinstance(known, list):
-                known.append(value)
-            else:
-                values[name] = [value]
-        elif known is not None:
-            raise InvalidRequestError([FieldError("query", name, f"{name} is given more than once")])
-        else:
-            values[name] = value
-    return values
-
-
-def _text(raw: bytes) -> str:
-    if b"+" in raw:
-        raw = raw.replace(b"+", b" ")
-    if b"%" in raw:
-        raw = unquote_to_bytes(raw)
     try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        shown = raw.decode("utf-8", "replace")
+        for pair in query_string.decode().split("&"):
+            if not pair:
+                continue
+            name, _, value = pair.partition("=")
+            if "%" in pair or "+" in pair:
+                name, value = _unquoted(name), _unquoted(value)
+            known = values.get(name)
+            if name in repeatable:
+                if isinstance(known, list):
+                    known.append(value)
+                else:
+                    values[name] = [value]
+            elif known is not None:
+                raise InvalidRequestError([FieldError("query", name, f"{name} is given more than once")])
+            else:
+                values[name] = value
+    except UnicodeDecodeError as error:
+        shown = bytes(error.object).decode("utf-8", "replace")
         raise InvalidRequestError(
             [FieldError("query", "", f"{shown!r} is not UTF-8: percent-encode the UTF-8 bytes")]
         ) from None
+    return values
+
+
+def _unquoted(text: str) -> str:
+    return unquote_to_bytes(text.replace("+", " ")).decode()
 
 
 def _repeatable(model: type[BaseModel]) -> frozenset[str]:

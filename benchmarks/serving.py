@@ -324,7 +324,7 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.05)
 
 
-def by_wrk(port: int, script: Path, seconds: float, connections: int, core: int | None) -> float:
+def by_wrk(port: int, script: Path, seconds: int, connections: int, core: int | None) -> float:
     """Requests per second by wrk."""
     done = subprocess.run(
         [
@@ -389,7 +389,7 @@ class _Connection(asyncio.Protocol):
 
 
 def by_python(
-    port: int, asked: Sequence[tuple[str, str]], seconds: float, connections: int, core: int | None
+    port: int, asked: Sequence[tuple[str, str]], seconds: int, connections: int, core: int | None
 ) -> float:
     """Requests per second by asyncio; this process is the client."""
     requests = [_raw(target, body) for target, body in asked]
@@ -417,7 +417,7 @@ def _raw(target: str, body: str) -> bytes:
 
 
 def measure(
-    rows: Sequence[Row], roots: dict[int, Path], *, rounds: int, seconds: float, connections: int, client: str
+    rows: Sequence[Row], roots: dict[int, Path], *, rounds: int, seconds: int, connections: int, client: str
 ) -> dict[str, list[float]]:
     """Requests per second of each row in each round."""
     cores = Cores.available()
@@ -478,7 +478,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=3, help="of one row in one round")
+    parser.add_argument("--seconds", type=int, default=3, help="of one row in one round")
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument(
         "--client", choices=["wrk", "python"], default="wrk" if shutil.which("wrk") else "python"
