@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Progress: TypeAlias = Callable[[int, int | None], None]
 """Called with how much is read and how much there is (None: unknown): bytes of the file, rows of Parquet."""
 
-_READ_BYTES: Final = 1 << 18
+_READ_BYTES: Final = 1 << 16  # compressed, it may become a thousand times as much
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
@@ -56,7 +56,7 @@ def check_file(path: Path) -> None:
 
 
 def read_blocks(path: Path, block_bytes: int, progress: Progress | None = None) -> Iterator[bytes]:
-    """The content of a text file, decompressed, in blocks of at least `block_bytes` but for the last.
+    """The content of a text file, decompressed, in blocks of `block_bytes` but for the last.
 
     What compresses the file is told by its first bytes; a name that says otherwise is an error.
 
@@ -70,9 +70,12 @@ def read_blocks(path: Path, block_bytes: int, progress: Progress | None = None) 
             parts.append(part)
             size += len(part)
             if size >= block_bytes:
-                yield b"".join(parts)
-                parts, size = [], 0
-        if parts:
+                content = b"".join(parts)
+                whole = size - size % block_bytes
+                for start in range(0, whole, block_bytes):
+                    yield content[start : start + block_bytes]
+                parts, size = [content[whole:]], size - whole
+        if size:
             yield b"".join(parts)
     except (zlib.error, zstandard.ZstdError) as error:
         raise DataError(f"{path}: the compressed data are damaged ({error}); copy the file again") from error
