@@ -1,4 +1,4 @@
-"""Exact search: every score is computed."""
+"""Exact search: every score is computed. Graphs are measured against it and fall to it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from models.types import BoolArray, Float32Array, Float64Array, RowArray
 
+SMALLEST_NORM = float(np.finfo(np.float32).tiny)
+"""Shorter vectors count as zero: the inverse of their norm is no float32."""
 _NOTHING = np.empty(0, dtype=np.int32)
+_ROUNDING = 4e-6
+"""How far apart two float32 evaluations of x·q may be, as a share of abs(x)·abs(q)."""
+_MOST_TIES = 4096
+"""Beyond this many ties at the k-th place the first evaluation breaks them, so that memory stays bounded."""
+_BLOCK_SCORES = 1 << 24
+"""Scores that `ExactIndex.search_many` holds at once: 64 MiB."""
 
 
 class ExactIndex:
     """Scans all vectors for the largest inner products.
+
+    A matrix product rounds differently from row to row and from shape to shape, so it only selects; the
+    scores returned are dot products of one row each. The same row has the same score, to the bit, whatever k,
+    the exclusions, and the index that found it.
 
     Args:
         vectors: float32, shape ``(n, d)``; may be memory-mapped, is never copied.
@@ -22,19 +36,32 @@ class ExactIndex:
     """
 
     def __init__(self, vectors: Float32Array, scale: Float32Array | None = None) -> None:
-        self.vectors = vectors
+        self.vectors: Float32Array = vectors.view(
+            np.ndarray
+        )  # indexing a numpy.memmap costs microseconds more
         self.scale = scale
         self._never = _NOTHING if scale is None else np.flatnonzero(scale == 0).astype(np.int32)
 
     def __len__(self) -> int:
         return len(self.vectors)
 
+    @property
+    def n_eligible(self) -> int:
+        """Number of rows that can be returned."""
+        return len(self) - len(self._never)
+
     def scores(self, vector: Float32Array, rows: RowArray) -> Float32Array:
         """Scores of some rows: float32, shape of `rows`."""
-        scores: Float32Array = self.vectors[rows] @ vector
+        scores: Float32Array = np.vecdot(self.vectors.take(rows, axis=0), vector)
         if self.scale is not None:
-            scores *= self.scale[rows]
+            scores *= self.scale.take(rows)
         return scores
+
+    def rank(self, vector: Float32Array, rows: RowArray) -> tuple[RowArray, Float32Array]:
+        """Rows and their scores, best first, equal scores in the order of rows."""
+        scores = self.scores(vector, rows)
+        order = np.lexsort((rows, -scores))
+        return rows.take(order), scores.take(order)
 
     def search(
         self,
@@ -43,40 +70,71 @@ class ExactIndex:
         excluded: RowArray = _NOTHING,
         eligible: BoolArray | None = None,
     ) -> tuple[RowArray, Float32Array]:
-        """The best rows and their scores, best first, equal scores in the order of rows.
-
-        Args:
-            vector: float32, shape ``(d,)``.
-            k: how many; fewer come back only if fewer are left.
-            excluded: rows not to return, int32.
-            eligible: the only rows to return, bool, shape ``(n,)``; None: all.
-        """
+        """The best rows and their scores: see `models.index.base.Index`."""
         scores: Float32Array = self.vectors @ vector
         if self.scale is not None:
             scores *= self.scale
-            scores[self._never] = -np.inf
+        return self._best(scores, vector, k, excluded, eligible)
+
+    def search_many(
+        self, vectors: Float32Array, k: int, excluded: Iterable[RowArray]
+    ) -> Iterator[tuple[RowArray, Float32Array]]:
+        """What `search` returns for each query, by blocks of one matrix product and in bounded memory.
+
+        Args:
+            vectors: float32, shape ``(queries, d)``.
+            k: how many for each query.
+            excluded: rows not to return, one array for each query.
+        """
+        each = iter(excluded)
+        step = max(1, _BLOCK_SCORES // max(1, len(self)))
+        for start in range(0, len(vectors), step):
+            block = vectors[start : start + step]
+            scores: Float32Array = block @ self.vectors.T
+            if self.scale is not None:
+                scores *= self.scale
+            for vector, of_all_rows in zip(block, scores, strict=True):
+                yield self._best(of_all_rows, vector, k, next(each))
+
+    def _best(
+        self,
+        scores: Float32Array,
+        vector: Float32Array,
+        k: int,
+        excluded: RowArray,
+        eligible: BoolArray | None = None,
+    ) -> tuple[RowArray, Float32Array]:
+        """The best rows by `scores`, which is overwritten, and by dot products of their own."""
+        scores[self._never] = -np.inf
         scores[excluded] = -np.inf
         if eligible is not None:
             scores[~eligible] = -np.inf
-        rows = _largest(scores, k)
-        best: Float32Array = scores[rows]
-        return rows, best
+        rows = self._contenders(scores, vector, k)
+        rows, best = self.rank(vector, rows)
+        return rows[:k], best[:k]
+
+    def _contenders(self, scores: Float32Array, vector: Float32Array, k: int) -> RowArray:
+        """Rows whose score may be among the k best, given that `scores` are rounded."""
+        if k <= 0 or not len(scores):
+            return _NOTHING
+        place = max(len(scores) - k, 0)
+        kth = np.partition(scores, place)[place]
+        if kth == -np.inf:
+            return np.flatnonzero(scores > -np.inf).astype(np.int32)
+        rows = np.flatnonzero(scores >= kth - self._rounding(scores, kth, vector)).astype(np.int32)
+        if len(rows) > k + _MOST_TIES:
+            rows = rows[np.lexsort((rows, -scores[rows]))[:k]]
+        return rows
+
+    def _rounding(self, scores: Float32Array, kth: np.float32, vector: Float32Array) -> float:
+        """How far the score of a row like the k-th may be from that row's own dot product."""
+        row = int((scores == kth).argmax())
+        length = float(np.linalg.norm(self.vectors[row])) * float(np.linalg.norm(vector))
+        return _ROUNDING * length * (1.0 if self.scale is None else abs(float(self.scale[row])))
 
 
 def inverse_norms(vectors: Float32Array) -> Float32Array:
     """1/|v| of each row, 0 where the row is zero: float32, shape ``(n,)``."""
     norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
-    inverse: Float64Array = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+    inverse: Float64Array = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > SMALLEST_NORM)
     return inverse.astype(np.float32)
-
-
-def _largest(scores: Float32Array, k: int) -> RowArray:
-    """Positions of the k largest finite scores, largest first, ties by position."""
-    k = min(k, len(scores))
-    if k == 0:
-        return _NOTHING
-    threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
-    above = np.flatnonzero(scores > threshold)
-    level = np.flatnonzero((scores == threshold) & (threshold > -np.inf))[: k - len(above)]
-    rows = np.concatenate([above, level])
-    return rows[np.lexsort((rows, -scores[rows]))].astype(np.int32)

@@ -6,7 +6,13 @@ Three spaces, by how a vector x and a query q become what hnswlib compares:
   the true top-k cannot be reached.
 - ``augmented_l2``: [x, √(M² − |x|²)] and [q, 0], M the largest norm; then |q̃ − x̃|² = |q|² + M² − 2 q·x, so
   the nearest have the largest inner product.
-- ``cosine``: x/|x| and q/|q|; zero vectors are left out.
+- ``cosine``: x/|x|, zero vectors left out; distance 1 − q·x/|x|.
+
+Where norms vary, the order of insertion decides more than any parameter (measured by `python -m
+benchmarks.retrieval --orders`). Under the inner product everyone's nearest neighbours are the few of largest
+norm; inserted early, they fill their lists with whatever comes first, so they go in last. Augmented vectors
+of small norm crowd around one pole, in which a walk is caught that starts there, so they go in last. Under
+the cosine a drawn order is good whatever the vectors; orders that follow a property of theirs are not.
 
 References:
     Malkov, Yashunin: Efficient and Robust Approximate Nearest Neighbor Search Using Hierarchical Navigable
@@ -17,74 +23,101 @@ References:
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING
 
 import hnswlib
 import numpy as np
 
 from models.errors import ArtifactError
+from models.index.exact import SMALLEST_NORM
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from models.index.certificate import GraphSetting, Space
-    from models.types import Float32Array, RowArray
+    from models.types import Float32Array, Float64Array, PointerArray, RowArray
 
 _HNSWLIB_SPACE = {"inner_product": "ip", "augmented_l2": "l2", "cosine": "ip"}
+_SLICES = 50
+_SMALLEST_SLICE = 1_000
+_HEADER = struct.Struct("=6Q")
+"""A file begins with: offset of the links, capacity, number of nodes, bytes of a node, and where in a node
+the label and the vector begin."""
+_LABEL_BYTES = 8
+_NOTHING = np.empty(0, dtype=np.int32)
 
 
 class HnswIndex:
-    """A graph over item vectors that answers with row numbers, most promising first."""
+    """A graph over item vectors that proposes row numbers, most promising first.
 
-    def __init__(self, graph: hnswlib.Index, space: Space, n_vectors: int) -> None:
+    Many threads may ask at once; nothing may change the graph meanwhile.
+    """
+
+    def __init__(self, graph: hnswlib.Index, setting: GraphSetting) -> None:
         self._graph = graph
-        self._space = space
-        self._n_vectors = n_vectors
+        self._n_vectors = int(graph.element_count)
+        self._augmented = setting.space == "augmented_l2"
+        self.set_ef(setting.ef)
 
     @classmethod
-    def build(cls, vectors: Float32Array, setting: GraphSetting, *, seed: int, threads: int) -> HnswIndex:
+    def build(
+        cls,
+        vectors: Float32Array,
+        setting: GraphSetting,
+        *,
+        seed: int,
+        threads: int,
+        progress: Callable[[int, int], None] = lambda _done, _total: None,
+    ) -> HnswIndex:
         """Build a graph.
 
         Args:
             vectors: float32, shape ``(n, d)``.
             setting: space, m, ef_construction and ef.
-            seed: of the nodes' levels. With one thread the graph is a function of it.
+            seed: of the nodes' levels and of a drawn order. With one thread the graph is a function of it.
             threads: how many insert at once.
+            progress: told how many vectors are inserted, of how many.
         """
-        points, rows = _points(vectors, setting.space)
-        graph = hnswlib.Index(space=_HNSWLIB_SPACE[setting.space], dim=points.shape[1])
+        norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
+        order = _insertion_order(norms, setting.space, np.random.default_rng(seed))
+        graph = _empty_graph(vectors.shape[1], setting.space)
         graph.init_index(
-            max_elements=max(len(points), 1),
+            max_elements=max(len(order), 1),
             ef_construction=setting.ef_construction,
             M=setting.m,
             random_seed=seed,
         )
-        graph.add_items(points, rows, num_threads=threads)
-        index = cls(graph, setting.space, len(rows))
-        index.set_ef(setting.ef)
-        return index
+        largest = float(norms.max(initial=0))
+        step = max(_SMALLEST_SLICE, len(order) // _SLICES)
+        for start in range(0, len(order), step):
+            rows = order[start : start + step]
+            points = _points(vectors[rows], norms[rows], largest, setting.space)
+            graph.add_items(points, rows, num_threads=threads)
+            progress(start + len(rows), len(order))
+        return cls(graph, setting)
 
     @classmethod
     def open(cls, path: Path, setting: GraphSetting, *, dimensions: int, n_vectors: int) -> HnswIndex:
         """Open a saved graph. The file must be trusted, for a damaged one ends the process: verify its hash.
 
+        Args:
+            path: the file.
+            setting: what it was built with.
+            dimensions: length of a vector.
+            n_vectors: how many vectors the graph must hold.
+
         Raises:
-            ArtifactError: it holds another number of vectors than the model.
+            ArtifactError: it holds other vectors than the model: another number, or of another length.
         """
-        width = dimensions + (setting.space == "augmented_l2")
-        graph = hnswlib.Index(space=_HNSWLIB_SPACE[setting.space], dim=width)
+        graph = _empty_graph(dimensions, setting.space)
+        _check_header(path, graph.dim, n_vectors)
         try:
             graph.load_index(str(path))
         except RuntimeError as error:
             raise ArtifactError(f"{path}: not a graph ({error}); publish the artifact again") from error
-        found = graph.get_current_count()
-        if found > n_vectors:
-            raise ArtifactError(
-                f"{path}: a graph of {found} vectors, but the model has {n_vectors}; publish it again"
-            )
-        index = cls(graph, setting.space, found)
-        index.set_ef(setting.ef)
-        return index
+        return cls(graph, setting)
 
     def save(self, path: Path) -> None:
         """Write the graph to a file.
@@ -99,38 +132,70 @@ class HnswIndex:
                 f"{path}: only {written:,} of {expected:,} bytes could be written; is the disk full?"
             )
 
+    @property
+    def ef(self) -> int:
+        """How many candidates a walk keeps; it keeps as many as are asked for where that is more."""
+        return self._ef
+
     def set_ef(self, ef: int) -> None:
-        """Set how many candidates a walk keeps; it keeps k where that is more."""
+        """Set how many candidates a walk keeps. Not while others ask."""
+        self._ef = ef
         self._graph.set_ef(ef)
 
     def __len__(self) -> int:
         return self._n_vectors
 
-    def candidates(self, vector: Float32Array, k: int) -> RowArray | None:
-        """About the k best rows, best first; None where the walk does not find that many.
-
-        Args:
-            vector: float32, shape ``(d,)``; for ``cosine`` of length 1.
-            k: how many.
-        """
-        if self._space == "augmented_l2":
-            vector = np.append(vector, np.float32(0))
+    def candidates(self, vector: Float32Array, k: int) -> RowArray:
+        """About the k best rows: see `models.index.base.Graph`."""
+        if self._augmented:
+            query = np.zeros(len(vector) + 1, dtype=np.float32)
+            query[:-1] = vector
+            vector = query
         try:
-            labels, _ = self._graph.knn_query(vector, k, num_threads=1)
+            labels, _ = self._graph.knn_query(vector, k, 1)
         except RuntimeError:  # hnswlib cannot return fewer than k
-            return None
+            return _NOTHING
         rows: RowArray = labels[0].astype(np.int32)
         return rows
 
 
-def _points(vectors: Float32Array, space: Space) -> tuple[Float32Array, RowArray]:
-    """What goes into the graph, and the row numbers it stands for."""
-    rows = np.arange(len(vectors), dtype=np.int32)
-    if space == "inner_product":
-        return np.ascontiguousarray(vectors), rows
-    norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
+def _empty_graph(dimensions: int, space: Space) -> hnswlib.Index:
+    return hnswlib.Index(space=_HNSWLIB_SPACE[space], dim=dimensions + (space == "augmented_l2"))
+
+
+def _insertion_order(norms: Float64Array, space: Space, rng: np.random.Generator) -> PointerArray:
+    """Rows of what goes into the graph, first to last: int64."""
     if space == "cosine":
-        rows = rows[norms > 0]
-        return (vectors[rows] / norms[rows, np.newaxis]).astype(np.float32), rows
-    missing = np.sqrt(np.maximum(norms.max(initial=0) ** 2 - norms**2, 0))
-    return np.column_stack([vectors, missing]).astype(np.float32), rows
+        return rng.permutation(np.flatnonzero(norms > SMALLEST_NORM))
+    return np.argsort(norms if space == "inner_product" else -norms, kind="stable")
+
+
+def _points(vectors: Float32Array, norms: Float64Array, largest: float, space: Space) -> Float32Array:
+    """What goes into the graph for these vectors."""
+    if space == "inner_product":
+        return vectors
+    if space == "cosine":
+        return (vectors / norms[:, np.newaxis]).astype(np.float32)
+    missing = np.sqrt(np.maximum(largest**2 - norms**2, 0))
+    return np.column_stack([vectors, missing]).astype(np.float32)
+
+
+def _check_header(path: Path, width: int, n_vectors: int) -> None:
+    """Refuse a file of other vectors, in which hnswlib would read past the end."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(_HEADER.size)
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read ({error}); publish the artifact again") from error
+    if len(header) < _HEADER.size:
+        raise ArtifactError(f"{path}: too short to be a graph; publish the artifact again")
+    _, _, found, node, label, vector = _HEADER.unpack(header)
+    if found != n_vectors:
+        raise ArtifactError(
+            f"{path}: a graph of {found} vectors, but the model has {n_vectors}; publish it again"
+        )
+    if label - vector != 4 * width or node - label != _LABEL_BYTES:
+        raise ArtifactError(
+            f"{path}: a graph of vectors of length {(label - vector) // 4}, but the model's have {width}; "
+            "publish it again"
+        )

@@ -7,12 +7,14 @@ there, or the exact scan is cheaper, the exact scan answers.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from models.index.certificate import GraphSetting, Measurement, RecallCertificate
 from models.index.hnsw import HnswIndex
@@ -21,20 +23,25 @@ from models.index.retriever import Retriever
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from models.index.base import Index
     from models.index.certificate import Space
     from models.index.exact import ExactIndex
-    from models.types import Float32Array, RowArray
+    from models.types import Float32Array, Float64Array, RowArray
 
 K = 10
 _FAST_SCAN = 100.0
 """Microseconds. A scan as fast as this is not worth approximating: the request around it costs more."""
-_DENSITIES = ((16, 200), (32, 400))
-"""(m, ef_construction): the second is built only in the better space of the first."""
-_EFFORTS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768)
-_FINEST_STEP = 4
-_TIMED = 200
-_TIE = 1e-5
-"""Scores this close, relative to the size of query and items, are the same score in float32."""
+_DENSITIES = ((24, 200), (32, 400))
+"""(m, ef_construction): the denser, which take longer to build, only where no sparser one is good enough."""
+_RISE = 1.5
+"""Factor from one effort to the next, until the target is reached."""
+_FINEST = 1 / 16
+"""Share of the effort to which the least sufficient one is then narrowed down."""
+_TIMED, _SECONDS = 200, 0.5
+"""A median is over so many queries, fewer where they take longer than this together."""
+_FIRST_EXCLUSIONS = 32
+_TIE = 1e-6
+"""Scores this close, as a share of the larger, are a tie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +62,9 @@ class Queries:
     def __iter__(self) -> Iterator[tuple[Float32Array, RowArray]]:
         return zip(self.vectors, self.seen, strict=True)
 
-    def unfiltered(self) -> Queries:
-        """The same vectors with nothing excluded."""
-        return Queries(self.vectors, [np.empty(0, dtype=np.int32)] * len(self))
+    def excluding(self, rows: RowArray) -> Queries:
+        """The same vectors, all of them excluding `rows`."""
+        return Queries(self.vectors, [rows] * len(self))
 
 
 def plan_retrieval(
@@ -69,6 +76,7 @@ def plan_retrieval(
     seed: int,
     threads: int,
     announce: Callable[[str], None] = lambda _what: None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> tuple[RecallCertificate, HnswIndex | None]:
     """Choose how to search and certify it.
 
@@ -76,144 +84,161 @@ def plan_retrieval(
         exact: the exact index over the item vectors.
         queries: a sample of real queries.
         spaces: in which graphs may be built.
-        target: recall@10 that a graph must reach.
+        target: recall@10 that a graph must reach, less one standard error of the sample.
         seed: of the graphs.
         threads: that build a graph.
-        announce: told what is being measured.
+        announce: told what is being built.
+        progress: told how many vectors of that graph are inserted, of how many.
 
     Returns:
         The certificate, and the graph where one was chosen.
     """
-    scan = Retriever(exact, None, max_over_fetch=0)
-    exact_microseconds = _microseconds(scan, queries)
-
-    def certify(
-        reason: str, measured: Measurement | None, tried: Sequence[Measurement], max_over_fetch: int = 0
-    ) -> RecallCertificate:
-        return RecallCertificate(
-            method="exact" if measured is None else "hnsw",
-            reason=reason,
-            k=K,
-            target=target,
-            sample_size=len(queries),
-            recall=1.0 if measured is None else measured.recall,
-            recall_as_served=1.0 if measured is None else measured.recall_as_served,
-            microseconds=exact_microseconds if measured is None else measured.microseconds,
-            exact_microseconds=exact_microseconds,
-            chosen=None if measured is None else measured.setting,
-            max_over_fetch=max_over_fetch,
-            tried=tuple(tried),
-        )
-
-    if len(queries) == 0 or exact_microseconds <= _FAST_SCAN:
-        return certify("a scan this fast is not worth approximating", None, ()), None
-
-    judge = _Judge(exact, queries, target)
-    best: tuple[Measurement, HnswIndex] | None = None
-    for m, ef_construction in _DENSITIES:
-        for space in spaces if best is None else (best[0].setting.space,):
-            announce(f"{space} graph, m {m}")
-            setting = GraphSetting(space=space, m=m, ef_construction=ef_construction, ef=_EFFORTS[0])
-            graph = HnswIndex.build(exact.vectors, setting, seed=seed, threads=threads)
-            measured = judge.cheapest_passing(graph, setting)
-            if measured is not None and (best is None or measured.microseconds < best[0].microseconds):
-                best = measured, graph
-    if best is None:
-        return certify(f"no graph reaches recall {target}", None, judge.tried), None
-    measured, graph = best
-    if measured.microseconds >= exact_microseconds:
-        return certify("the scan is cheaper than any graph that is good enough", None, judge.tried), None
-    graph.set_ef(measured.setting.ef)
-    crossover = _crossover(exact, graph, queries)
-    return certify("the cheapest that reaches the target", measured, judge.tried, crossover), graph
+    with threadpool_limits(limits=1, user_api="blas"):  # as a worker of the service scans
+        judge = _Judge(exact, queries, target)
+        if judge.exact_microseconds <= _FAST_SCAN:
+            return judge.certify("a scan this fast is not worth approximating"), None
+        best: tuple[Measurement, HnswIndex] | None = None
+        for m, ef_construction in _DENSITIES:
+            for space in spaces:
+                announce(f"{space} graph, m {m}")
+                setting = GraphSetting(space=space, m=m, ef_construction=ef_construction, ef=K)
+                graph = HnswIndex.build(exact.vectors, setting, seed=seed, threads=threads, progress=progress)
+                measured = judge.cheapest_sufficient(graph, setting)
+                if measured is not None and (best is None or measured.microseconds < best[0].microseconds):
+                    best = measured, graph
+            if best is not None:
+                break
+        if best is None:
+            return judge.certify(f"no graph reaches recall {target} in less time than the scan"), None
+        measured, graph = best
+        graph.set_ef(measured.setting.ef)
+        max_over_fetch = _crossover(exact, graph, queries)
+        return judge.certify("the cheapest that reaches the target", measured, max_over_fetch), graph
 
 
 class _Judge:
     """Measures settings against what the exact scan answers."""
 
     def __init__(self, exact: ExactIndex, queries: Queries, target: float) -> None:
-        self.tried: list[Measurement] = []
+        self.exact_microseconds = _microseconds(exact, queries)
         self._exact = exact
         self._served = queries
-        self._plain = queries.unfiltered()
-        self._served_floor = _floors(exact, self._served)
-        self._plain_floor = _floors(exact, self._plain)
+        self._plain = queries.excluding(np.empty(0, dtype=np.int32))
         self._target = target
+        self._tried: list[Measurement] = []
+        self._floors: tuple[Float32Array, Float32Array] | None = None
 
-    def cheapest_passing(self, graph: HnswIndex, setting: GraphSetting) -> Measurement | None:
-        """The least effort that reaches the target: up the ladder, then halving the last step."""
-        failed = 0
-        for ef in _EFFORTS:
-            measured = self._measure(graph, setting.model_copy(update={"ef": ef}))
-            if measured is not None:
+    def certify(
+        self, reason: str, measured: Measurement | None = None, max_over_fetch: int = 0
+    ) -> RecallCertificate:
+        """The certificate of a measured setting; None: of the exact scan."""
+        return RecallCertificate(
+            method="exact" if measured is None else "hnsw",
+            reason=reason,
+            k=K,
+            target=self._target,
+            sample_size=len(self._served),
+            recall=1.0 if measured is None else measured.recall,
+            recall_as_served=1.0 if measured is None else measured.recall_as_served,
+            microseconds=self.exact_microseconds if measured is None else measured.microseconds,
+            exact_microseconds=self.exact_microseconds,
+            chosen=None if measured is None else measured.setting,
+            max_over_fetch=max_over_fetch,
+            tried=tuple(self._tried),
+        )
+
+    def cheapest_sufficient(self, graph: HnswIndex, setting: GraphSetting) -> Measurement | None:
+        """The least effort that reaches the target; None where the exact scan is cheaper than that."""
+        failed, ef = 0, setting.ef
+        while True:
+            measured, sufficient = self._measure(graph, setting.model_copy(update={"ef": ef}))
+            if sufficient:
                 break
-            failed = ef
-        else:
-            return None
-        while measured.setting.ef - failed > max(_FINEST_STEP, measured.setting.ef // 16) and failed:
-            middle = (measured.setting.ef + failed) // 2
-            finer = self._measure(graph, setting.model_copy(update={"ef": middle}))
-            if finer is None:
-                failed = middle
+            if measured.microseconds >= self.exact_microseconds or ef >= len(graph):
+                return None
+            failed, ef = ef, min(math.ceil(ef * _RISE), len(graph))
+        best = measured
+        while best.setting.ef - failed > max(1, int(best.setting.ef * _FINEST)):
+            ef = (best.setting.ef + failed) // 2
+            measured, sufficient = self._measure(graph, setting.model_copy(update={"ef": ef}))
+            if sufficient:
+                best = measured
             else:
-                measured = finer
-        return measured
+                failed = ef
+        return best if best.microseconds < self.exact_microseconds else None
 
-    def _measure(self, graph: HnswIndex, setting: GraphSetting) -> Measurement | None:
-        """Measure a setting; None if it misses the target."""
+    def _measure(self, graph: HnswIndex, setting: GraphSetting) -> tuple[Measurement, bool]:
+        """Measure a setting, and whether its recall is sufficient."""
+        if self._floors is None:
+            self._floors = _floors(self._exact, self._plain), _floors(self._exact, self._served)
         graph.set_ef(setting.ef)
-        retriever = Retriever(self._exact, graph, max_over_fetch=len(self._exact))
+        retriever = Retriever(self._exact, graph, max_fetch=len(graph))
+        plain, served = (
+            _recalls(retriever, queries, floors)
+            for queries, floors in zip((self._plain, self._served), self._floors, strict=True)
+        )
         measured = Measurement(
             setting=setting,
-            recall=_recall(retriever, self._plain, self._plain_floor),
-            recall_as_served=_recall(retriever, self._served, self._served_floor),
+            recall=float(plain.mean()),
+            recall_as_served=float(served.mean()),
             microseconds=_microseconds(retriever, self._served),
         )
-        self.tried.append(measured)
-        return measured if min(measured.recall, measured.recall_as_served) >= self._target else None
+        self._tried.append(measured)
+        # The least effort that seems to do on this sample does a little less on another.
+        sure = min(float(each.mean() - each.std() / len(each) ** 0.5) for each in (plain, served))
+        return measured, sure >= self._target
 
 
 def _floors(exact: ExactIndex, queries: Queries) -> Float32Array:
     """The k-th best exact score of each query, less what float32 may err: shape ``(n,)``."""
-    floors = np.empty(len(queries), dtype=np.float32)
-    for number, (vector, seen) in enumerate(queries):
-        _, scores = exact.search(vector, K, seen)
-        floors[number] = scores[-1] - _TIE * (np.abs(scores).max() + 1e-12) if len(scores) else np.inf
+    floors = np.full(len(queries), np.inf, dtype=np.float32)
+    for number, (_, scores) in enumerate(exact.search_many(queries.vectors, K, queries.seen)):
+        if len(scores):
+            floors[number] = scores[-1] - _TIE * abs(scores[-1])
     return floors
 
 
-def _recall(retriever: Retriever, queries: Queries, floors: Float32Array) -> float:
-    """Share of the k returned items whose score reaches that of the true k-th, averaged over queries."""
-    shares = []
-    for (vector, seen), floor in zip(queries, floors, strict=True):
-        if np.isfinite(floor):
-            _, scores = retriever.search(vector, K, seen)
-            shares.append(np.count_nonzero(scores >= floor) / len(scores))
-    return float(np.mean(shares)) if shares else 1.0
+def _recalls(retriever: Retriever, queries: Queries, floors: Float32Array) -> Float64Array:
+    """Share of each query's returned items whose score reaches that of the true k-th; nothing to find: 1."""
+    recalls = np.ones(len(queries))
+    for number, (vector, seen) in enumerate(queries):
+        _, scores = retriever.search(vector, K, seen)
+        if len(scores):
+            recalls[number] = np.count_nonzero(scores >= floors[number]) / len(scores)
+    return recalls
 
 
-def _microseconds(retriever: Retriever, queries: Queries) -> float:
-    """Median time of one query as served."""
-    seconds = []
+def _microseconds(index: Index, queries: Queries) -> float:
+    """Median time of one query as served; 0 without queries."""
+    times: list[int] = []
     for _, (vector, seen) in zip(range(_TIMED), queries, strict=False):
-        started = time.perf_counter()
-        retriever.search(vector, K, seen)
-        seconds.append(time.perf_counter() - started)
-    return 1e6 * median(seconds) if seconds else 0.0
+        started = time.perf_counter_ns()
+        index.search(vector, K, seen)
+        times.append(time.perf_counter_ns() - started)
+        if sum(times) > _SECONDS * 1e9:
+            break
+    return median(times) / 1e3 if times else 0.0
 
 
 def _crossover(exact: ExactIndex, graph: HnswIndex, queries: Queries) -> int:
-    """The number of exclusions up to which over-fetching from the graph is cheaper than the scan."""
+    """The number of exclusions up to which the graph is cheaper than the scan."""
     rng = np.random.default_rng(0)
-    vectors = queries.vectors[:_TIMED]
-    scan, walk = (Retriever(exact, index, max_over_fetch=len(exact)) for index in (None, graph))
-    cheaper = 0
-    n_excluded = 32
-    while n_excluded + K < len(graph):
+    walk = Retriever(exact, graph, max_fetch=len(graph))
+
+    def graph_is_cheaper(n_excluded: int) -> bool:
         rows = np.sort(rng.choice(len(exact), n_excluded, replace=False)).astype(np.int32)
-        some = Queries(vectors, [rows] * len(vectors))
-        if _microseconds(walk, some) >= _microseconds(scan, some):
-            break
-        cheaper = n_excluded
-        n_excluded *= 2
+        excluding = queries.excluding(rows)
+        return _microseconds(walk, excluding) < _microseconds(exact, excluding)
+
+    most = len(graph) - K
+    cheaper, dearer = 0, _FIRST_EXCLUSIONS
+    while dearer < most and graph_is_cheaper(dearer):
+        cheaper, dearer = dearer, 2 * dearer
+    dearer = min(dearer, most)
+    while dearer - cheaper > max(_FIRST_EXCLUSIONS, cheaper // 4):
+        middle = (cheaper + dearer) // 2
+        if graph_is_cheaper(middle):
+            cheaper = middle
+        else:
+            dearer = middle
     return cheaper
