@@ -18,7 +18,6 @@ from models.artifact import (
     ModelCard,
     TrainingRecord,
 )
-from models.families.base import silent
 from models.fold_in import FoldIn
 from models.index.exact import ExactIndex, inverse_norms
 from models.index.planner import Queries, plan_retrieval
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from models.dataset import Dataset
-    from models.families.base import Device, FamilyConfig, FittedModel, Progress
+    from models.families.base import Device, FamilyConfig, FittedModel, Iteration, Progress
     from models.index.certificate import RecallCertificate, Space
     from models.types import BoolArray, FloatArray, RowArray
 
@@ -67,17 +66,30 @@ class TrainingPlan:
     device: Device = "cpu"
 
 
-@dataclass(slots=True)
-class Stopwatch:
-    """Seconds by phase; announces each phase as it begins."""
+class Reporter:
+    """Told how a training goes. This one keeps it to itself."""
 
-    announce: Callable[[str], None] = lambda _phase: None
+    def phase(self, name: str) -> None:
+        """A phase begins."""
+
+    def iteration(self, step: Iteration) -> None:
+        """An iteration of a fit has ended."""
+
+    def advance(self, done: int, of: int) -> None:
+        """Some of a phase's work is done."""
+
+
+@dataclass(slots=True)
+class _Stopwatch:
+    """Seconds by phase."""
+
+    reporter: Reporter
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Time one phase."""
-        self.announce(name)
+        self.reporter.phase(name)
         started = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - started
@@ -88,8 +100,7 @@ def train(
     plan: TrainingPlan,
     *,
     metadata: Mapping[str, Mapping[str, JsonValue]] | None = None,
-    watch: Stopwatch | None = None,
-    progress: Progress = silent,
+    reporter: Reporter | None = None,
 ) -> tuple[ArtifactContents, ModelCard]:
     """Fit a model on the whole dataset and collect the evidence that it is good.
 
@@ -99,15 +110,16 @@ def train(
     Raises:
         DataError, ConfigError, TrainingError: see `models.families.base.Family.fit`.
     """
-    watch = watch or Stopwatch()
+    reporter = reporter or Reporter()
+    watch = _Stopwatch(reporter)
     metrics: dict[str, JsonValue] = {}
     if plan.holdout != "none":
         with watch.phase("holdout"):
-            metrics = _holdout_metrics(dataset, plan, progress)
+            metrics = _holdout_metrics(dataset, plan, reporter.iteration)
     with watch.phase("fit"):
-        model = _fit(dataset, plan, progress)
+        model = _fit(dataset, plan, reporter.iteration)
     with watch.phase("index"):
-        retrieval, graphs = _plan_retrieval(model, dataset, plan, watch)
+        retrieval, graphs = _plan_retrieval(model, dataset, plan, reporter)
     with watch.phase("certify fold-in"):
         fold_in = certify_fold_in(model, dataset, np.random.default_rng(plan.seed))
     contents = ArtifactContents(
@@ -176,7 +188,7 @@ def certify_fold_in(model: FittedModel, dataset: Dataset, rng: np.random.Generat
 
 
 def _plan_retrieval(
-    model: FittedModel, dataset: Dataset, plan: TrainingPlan, watch: Stopwatch
+    model: FittedModel, dataset: Dataset, plan: TrainingPlan, reporter: Reporter
 ) -> tuple[dict[str, RecallCertificate], dict[str, Callable[[Path], None]]]:
     """Certificates and graph writers of the two retrievals: `recommend` and `similar`."""
     rng = np.random.default_rng(plan.seed)
@@ -206,15 +218,16 @@ def _plan_retrieval(
             target=plan.recall_target,
             seed=plan.seed,
             threads=os.cpu_count() or 1,
-            announce=partial(_announce_index, watch, name),
+            announce=partial(_announce_index, reporter, name),
+            progress=reporter.advance,
         )
         if graph is not None:
             graphs[name] = graph.save
     return certificates, graphs
 
 
-def _announce_index(watch: Stopwatch, name: str, what: str) -> None:
-    watch.announce(f"index {name}: {what}")
+def _announce_index(reporter: Reporter, name: str, what: str) -> None:
+    reporter.phase(f"index {name}: {what}")
 
 
 def _fit(dataset: Dataset, plan: TrainingPlan, progress: Progress) -> FittedModel:

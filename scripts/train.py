@@ -25,7 +25,7 @@ from models.interactions import read_interactions
 from models.item_table import read_items
 from models.layouts import PRESETS, Format, Layout, choose_layout
 from models.registry import FAMILIES, configure
-from models.training import Stopwatch, TrainingPlan, train
+from models.training import Reporter, TrainingPlan, train
 from scripts.recipe import Recipe, overridden, read_recipe
 from scripts.terminal import run
 
@@ -128,10 +128,9 @@ def _train(
             dataset,
             plan,
             metadata=metadata,
-            watch=Stopwatch(bar.begin),
-            progress=bar.iterate,
+            reporter=bar,
         )
-        bar.begin("publish")
+        bar.phase("publish")
         version = publish(artifacts, contents, card)
     removed = [] if keep is None else prune(artifacts, keep=keep)
     _summarize(console, card)
@@ -168,21 +167,25 @@ def _read(
     return dataset
 
 
-class _Bar:
+class _Bar(Reporter):
     """One line for each phase; in a fit, with the iterations and their loss."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._task: TaskID | None = None
 
-    def begin(self, phase: str) -> None:
+    def phase(self, name: str) -> None:
         self.end()
-        self._task = self._progress.add_task(phase, total=None, loss="")
+        self._task = self._progress.add_task(name, total=None, loss="")
 
-    def iterate(self, step: Iteration) -> None:
+    def iteration(self, step: Iteration) -> None:
         if self._task is not None:
             loss = f"{step.number}/{step.of}, loss {step.loss:.6g}"
             self._progress.update(self._task, completed=step.number, total=step.of, loss=loss)
+
+    def advance(self, done: int, of: int) -> None:
+        if self._task is not None:
+            self._progress.update(self._task, completed=done, total=of)
 
     def end(self) -> None:
         if self._task is not None:
