@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from models.errors import DataError
+from models.tables.ahead import computed_ahead
 from models.tables.batch import Batch, RecordBatch
 from models.tables.records import LONGEST_QUOTED_FIELD, RawRecord, read_records
 from models.tables.report import BadRow, shown
@@ -81,7 +82,7 @@ class DelimitedTable:
     ) -> Iterator[Batch]:
         """The rows with these columns, all of them text."""
         wanted = [self.columns.index(column) for column in (*ids, *numbers, *times)]
-        for part in self._parts():
+        for part in computed_ahead(self._parts()):
             yield self._parsed(part, wanted) if isinstance(part, _PlainBlock) else self._checked(part, wanted)
 
     def record_batches(self) -> Iterator[RecordBatch]:
