@@ -23,6 +23,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from models.dataset import Dataset
+from models.ids import IdMap
+from models.row_solve import Rows
 from models.types import Float32Array, Float64Array, PointerArray, RowArray
 
 ZIPF_EXPONENT = 1.5
@@ -75,8 +78,8 @@ def generate_interactions(
 ) -> SyntheticInteractions:
     """Draw a table of about `interactions` distinct pairs.
 
-    A pair drawn twice is drawn again, a few times over, in the end from the whole catalogue; a user who has seen
-    most of what is popular by then stays short, so the table can be a few per cent smaller than asked for.
+    A pair drawn twice is drawn again, a few times over, in the end from the whole catalogue. A user who has
+    seen most of what is popular by then stays short: the table can be a few per cent smaller than asked for.
     """
     catalogue = _Catalogue.draw(items, rng)
     favourites, positions = _draw_tastes(catalogue, users, rng)
@@ -149,6 +152,26 @@ def zipf_popularity(items: int) -> Float64Array:
     """Zipf–Mandelbrot shares of `items` items, largest first, summing to 1: shape ``(items,)``."""
     shares = (np.arange(items) + 1.0 + items / 200.0) ** -ZIPF_EXPONENT
     return np.asarray(shares / shares.sum())
+
+
+def to_dataset(table: SyntheticInteractions) -> Dataset:
+    """Number what occurs in a table; users and items without an interaction are left out."""
+    users, user_rows = _identified(table.users, "u")
+    items, item_rows = _identified(table.items, "i")
+    order = np.lexsort((item_rows, user_rows))
+    indptr = np.concatenate(([0], np.cumsum(np.bincount(user_rows, minlength=len(users)))))
+    histories = Rows(indptr.astype(np.int64), item_rows[order], table.values[order])
+    return Dataset(
+        users=users, items=items, histories=histories, timestamps=table.timestamps[order], has_values=True
+    )
+
+
+def _identified(codes: RowArray, prefix: str) -> tuple[IdMap, RowArray]:
+    """An id for each code that occurs, and the rows of `codes`."""
+    distinct, positions = np.unique(codes, return_inverse=True)
+    names = [f"{prefix}{code}" for code in distinct.tolist()]
+    ids = IdMap.build(names)
+    return ids, ids.to_internal(names, missing="raise")[positions]
 
 
 @dataclass(frozen=True, slots=True)
