@@ -73,6 +73,7 @@ class Gateway:
         if served is not None:
             own.append(served.header)
         label = _UNMATCHED
+        body: bytes | None = None
         try:
             methods, parameter = self._find(scope)
             if methods is None:
@@ -85,24 +86,22 @@ class Gateway:
                 reply = await operation.reply(
                     scope, receive, headers, parameter, self._limits, scope["app"].state.pool
                 )
-                status = 200
-                await _respond(scope, send, status, [(b"content-type", reply.content_type), *own], reply.body)
+                status, body = 200, reply.body
+                own.append((b"content-type", reply.content_type))
         except ClientGoneError:
             status = _CLIENT_GONE
         except Exception as error:
             problem = problem_of(error)
-            status = problem.kind.status
+            status, body = problem.kind.status, problem.body(request_id.decode())
+            own += [(b"content-type", _PROBLEM), *problem.headers]
             if status == 500:
                 logger.exception(
                     "%s failed", label, extra={"request_id": request_id.decode(), "path": scope["path"]}
                 )
-            await _respond(
-                scope,
-                send,
-                status,
-                [(b"content-type", _PROBLEM), *own, *problem.headers],
-                problem.body(request_id.decode()),
-            )
+        if body is not None:
+            own.append((b"content-length", b"%d" % len(body)))
+            await send({"type": "http.response.start", "status": status, "headers": own})
+            await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
         self._metrics.request(label, status, time.perf_counter() - started)
 
     def _request_id(self, sent: bytes | None) -> bytes:
@@ -144,11 +143,3 @@ def _choose(methods: Mapping[str, Operation], method: str) -> Operation:
     if operation is None:
         raise MethodNotAllowedError(method, [*methods, "HEAD"] if "GET" in methods else methods)
     return operation
-
-
-async def _respond(
-    scope: Scope, send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes
-) -> None:
-    headers.append((b"content-length", b"%d" % len(body)))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from threadpoolctl import threadpool_limits
 
 from app import openapi
@@ -30,7 +30,7 @@ _DESCRIPTION = (
 
 
 class Foldrec(FastAPI):
-    """FastAPI behind the gateway, its OpenAPI completed by what the service knows."""
+    """FastAPI for routes and OpenAPI; the gateway answers in the place of its middleware stack."""
 
     def __init__(
         self,
@@ -40,11 +40,12 @@ class Foldrec(FastAPI):
     ) -> None:
         super().__init__(**options)
         self._settings = settings
-        self._gateway = gateway
+        self._gateway = gateway(self.router)
 
-    def build_middleware_stack(self) -> ASGIApp:
-        """Put the gateway in the place of FastAPI's stack: it answers errors, and is the only layer."""
-        return self._gateway(self.router)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand every request to the gateway, the only layer."""
+        scope["app"] = self
+        await self._gateway(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
@@ -91,7 +92,6 @@ def create_app(settings: Settings | None = None, *, source: ModelSource | None =
         lifespan=lifespan,
         redoc_url=None,
         redirect_slashes=False,
-        telemetry={"tracing": False, "metrics": False, "logs": False},  # /metrics has what there is
     )
     app.state.holder = holder
     app.state.metrics = metrics

@@ -40,12 +40,12 @@ import numpy as np
 import uvicorn
 import uvloop
 from fastapi import FastAPI, Request, Response
-from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
+from app.schemas import FoldInBody  # noqa: TC001 - FastAPI reads it at run time
 from benchmarks.synthetic import generate_interactions
 from models.artifact import current_version, open_artifact, publish
 from models.dataset import Dataset
@@ -156,28 +156,13 @@ def naive(artifact: Artifact) -> FastAPI:
     return app
 
 
-class PostedInteraction(BaseModel):
-    """One interaction as a FastAPI user would declare it."""
-
-    item_id: str
-    value: float | None = None
-    timestamp: int | None = None
-
-
-class PostedHistory(BaseModel):
-    """The body as a FastAPI user would declare it."""
-
-    interactions: list[PostedInteraction]
-    k: int = 10
-
-
 def validate() -> FastAPI:
-    """A POST that does nothing but validate."""
+    """A POST that does nothing but validate the body that Foldrec validates."""
     app = FastAPI()
 
     @app.post("/fold-in")
-    async def root(history: PostedHistory) -> dict[str, int]:
-        return {"interactions": len(history.interactions)}
+    async def root(body: FoldInBody):  # type: ignore[no-untyped-def]  # noqa: ANN202 - as in the tutorial
+        return {"interactions": len(body.interactions)}
 
     return app
 
