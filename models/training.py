@@ -119,7 +119,7 @@ def train(
     with watch.phase("fit"):
         model = _fit(dataset, plan, reporter.iteration)
     with watch.phase("index"):
-        retrieval, graphs = _plan_retrieval(model, dataset, plan, reporter)
+        retrieval, graphs = plan_indexes(model, dataset, plan, reporter)
     with watch.phase("certify fold-in"):
         fold_in = certify_fold_in(model, dataset, np.random.default_rng(plan.seed))
     contents = ArtifactContents(
@@ -187,7 +187,7 @@ def certify_fold_in(model: FittedModel, dataset: Dataset, rng: np.random.Generat
     )
 
 
-def _plan_retrieval(
+def plan_indexes(
     model: FittedModel, dataset: Dataset, plan: TrainingPlan, reporter: Reporter
 ) -> tuple[dict[str, RecallCertificate], dict[str, Callable[[Path], None]]]:
     """Certificates and graph writers of the two retrievals: `recommend` and `similar`."""

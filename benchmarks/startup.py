@@ -1,0 +1,140 @@
+"""Seconds from starting the service to its first ready answer, by size of the artifact.
+
+    python -m benchmarks.startup
+
+Factors are drawn, not trained; ids, histories, graphs, certificates and hashes are what any artifact has, and
+the service checks and opens all of it. The page cache is warm: the files have just been written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.synthetic import generate_factors, generate_interactions
+from models.artifact import (
+    ArtifactContents,
+    FoldInCertificate,
+    ModelCard,
+    TrainingRecord,
+    current_version,
+    publish,
+)
+from models.dataset import Dataset
+from models.families.base import FittedModel
+from models.ids import IdMap
+from models.registry import configure
+from models.row_rules import FixedSide, ImplicitRule
+from models.row_solve import Rows
+from models.training import Reporter, TrainingPlan, fingerprint, plan_indexes
+
+_RUNS = 5
+_SIZES = ((20_000, 10_000, 1_000_000), (200_000, 100_000, 10_000_000))
+_FACTORS = 128
+
+
+def make(root: Path, users: int, items: int, interactions: int) -> None:
+    """Publish an artifact of the given size."""
+    rng = np.random.default_rng(0)
+    table = generate_interactions(users=users, items=items, interactions=interactions, rng=rng)
+    counts = np.bincount(table.users, minlength=users)  # the table is sorted by user, then item
+    histories = Rows(np.concatenate([[0], np.cumsum(counts)]), table.items, table.values)
+    dataset = Dataset(
+        IdMap.build(f"{row:07}" for row in range(users)),
+        IdMap.build(f"{row:07}" for row in range(items)),
+        histories,
+        None,
+        has_values=True,
+    )
+    user_factors, item_factors = generate_factors(users=users, items=items, factors=_FACTORS, rng=rng)
+    rule = ImplicitRule(alpha=1.0, regularization=30.0)
+    model = FittedModel(rule, user_factors, FixedSide(item_factors), [])
+    config = configure("ials", {"factors": _FACTORS})
+    plan = TrainingPlan(family="ials", config=config)
+    retrieval, graphs = plan_indexes(model, dataset, plan, Reporter())
+    contents = ArtifactContents(
+        users=dataset.users,
+        items=dataset.items,
+        user_factors=user_factors,
+        item_factors=item_factors,
+        histories=histories,
+        popularity=dataset.popularity(),
+        graphs=graphs,
+    )
+    # Drawn factors are nobody's fold-in: the certificate says so.
+    fold_in = FoldInCertificate(
+        sample_size=0, max_abs_difference=0, max_relative_difference=0, top_k_overlap=0, k=10
+    )
+    card = ModelCard(
+        family="ials",
+        config=config.model_dump(mode="json"),
+        row_rule=rule,
+        seed=0,
+        dataset=fingerprint(dataset),
+        metrics={},
+        retrieval=retrieval,
+        fold_in=fold_in,
+        training=TrainingRecord(seconds={}, iterations=0),
+    )
+    publish(root, contents, card)
+
+
+def seconds_to_ready(root: Path) -> float:
+    """Start the service and wait for 200 of GET /ready."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = {**os.environ, "FOLDREC_ARTIFACTS": str(root), "FOLDREC_PORT": str(port)}
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app"], env={**environment, "FOLDREC_LOG_LEVEL": "warning"}
+    )
+    try:
+        while process.poll() is None:
+            with (
+                contextlib.suppress(urllib.error.URLError, ConnectionError),
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/ready"),
+            ):
+                return time.perf_counter() - started
+            time.sleep(0.005)
+        raise SystemExit(f"the service ended with status {process.returncode}")
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--work", type=Path, help="where artifacts are kept for another run")
+    work = parser.parse_args().work
+    table = Table(title=f"start to ready, {_FACTORS} factors, median of {_RUNS}")
+    for column in ("users", "items", "interactions", "artifact, MB", "seconds", "slowest"):
+        table.add_column(column, justify="right")
+    with tempfile.TemporaryDirectory() as temporary:
+        for users, items, interactions in _SIZES:
+            root = (work or Path(temporary)) / f"{items}"
+            if not (root / "CURRENT").exists():
+                make(root, users, items, interactions)
+            taken = [seconds_to_ready(root) for _ in range(_RUNS)]
+            size = sum(file.stat().st_size for file in (root / current_version(root)).iterdir())
+            row = (f"{users:,}", f"{items:,}", f"{interactions:,}", f"{size / 1e6:,.0f}")
+            table.add_row(*row, f"{median(taken):.2f}", f"{max(taken):.2f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
