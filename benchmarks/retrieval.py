@@ -103,12 +103,12 @@ class Judge:
         return float(best.min() - 1e-6 * np.abs(best).max())  # ties, and what float32 rounds
 
     def _ask(self, index: Index, queries: Queries, floors: list[float]) -> tuple[float, float]:
-        hits, times = 0, []
+        hits, times = 0, list[int]()
         for (vector, seen), floor in zip(queries, floors, strict=True):
             started = time.perf_counter_ns()
             _, scores = index.search(vector, K, seen)
             times.append(time.perf_counter_ns() - started)
-            hits += np.count_nonzero(scores >= floor)
+            hits += int(np.count_nonzero(scores >= floor))
         return hits / (K * len(times)), float(np.median(times)) / 1e3
 
 
