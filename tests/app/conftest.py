@@ -240,11 +240,9 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory, publish_small: Publish) 
 
 @pytest.fixture(scope="session")
 def real(artifacts: Path) -> Iterator[httpx.Client]:
-    """A client of a service that serves that model."""
-    with (
-        running(create_app(Settings(artifacts=artifacts))) as url,
-        httpx.Client(base_url=url, timeout=20) as client,
-    ):
+    """A client of a service that serves that model. Its body limit is beyond what schemathesis sends."""
+    settings = Settings(artifacts=artifacts, max_body_bytes=2**26)
+    with running(create_app(settings)) as url, httpx.Client(base_url=url, timeout=20) as client:
         yield client
 
 
