@@ -66,11 +66,13 @@ class RowSolution:
         return np.asarray(solution)
 
 
-def gram_matrix(factors: FloatArray, block: int = 65_536) -> Float64Array:
-    """QᵀQ in float64, shape ``(d, d)``, without a float64 copy of all of Q ``(n, d)``."""
+def gram_matrix(factors: FloatArray, block: int = 1_024) -> Float64Array:
+    """QᵀQ in float64, shape ``(d, d)``, by blocks of rows of Q ``(n, d)`` that stay in the cache."""
     total = np.zeros((factors.shape[1], factors.shape[1]))
+    wide = np.empty((min(block, len(factors)), factors.shape[1]))
     for start in range(0, len(factors), block):
-        part = factors[start : start + block].astype(np.float64)
+        part = wide[: len(factors) - start]
+        np.copyto(part, factors[start : start + block])
         total += part.T @ part
     return total
 
