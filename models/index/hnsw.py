@@ -23,6 +23,7 @@ References:
 
 from __future__ import annotations
 
+import math
 import struct
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,9 @@ _HEADER = struct.Struct("=6Q")
 """A file begins with: offset of the links, capacity, number of nodes, bytes of a node, and where in a node
 the label and the vector begin."""
 _LABEL_BYTES = 8
+_LARGEST_EXPONENT = 50
+"""The graph of inner products holds items times a power of two, so that the largest norm is about 2 to this.
+hnswlib compares 1 − x·y, which float32 rounds to 1 for short vectors; multiples have the same order."""
 _NOTHING = np.empty(0, dtype=np.int32)
 
 
@@ -173,7 +177,8 @@ def _insertion_order(norms: Float64Array, space: Space, rng: np.random.Generator
 def _points(vectors: Float32Array, norms: Float64Array, largest: float, space: Space) -> Float32Array:
     """What goes into the graph for these vectors."""
     if space == "inner_product":
-        return vectors
+        scaled: Float32Array = np.ldexp(vectors, _LARGEST_EXPONENT - math.frexp(largest)[1])
+        return scaled
     if space == "cosine":
         return (vectors / norms[:, np.newaxis]).astype(np.float32)
     missing = np.sqrt(np.maximum(largest**2 - norms**2, 0))

@@ -59,6 +59,30 @@ def test_the_order_of_insertion_is_worth_having(space, monkeypatch):
     assert ours > naive + 0.03  # measured: 0.07 by inner product, 0.85 augmented
 
 
+@pytest.mark.parametrize("exponent", [-60, -12, 12])
+def test_the_unit_of_length_does_not_matter(exponent, tmp_path):
+    """Vectors so short that 1 − x·y rounds to 1 make the graph that they make at any other length."""
+    rng = np.random.default_rng(13)
+    vectors, query = skewed(500, 8, rng), rng.standard_normal(8, dtype=np.float32)
+    graph, other = build(vectors, "inner_product"), build(np.ldexp(vectors, exponent), "inner_product")
+    graph.save(tmp_path / "graph")
+    other.save(tmp_path / "other")
+    assert (tmp_path / "graph").read_bytes() == (tmp_path / "other").read_bytes()
+    proposed = graph.candidates(query, 40).tolist()
+    assert other.candidates(np.ldexp(query, exponent // 2), 40).tolist() == proposed
+
+
+def test_short_queries_find_as_much_as_long_ones():
+    """A user whose vector is a billionth as long as others' has as good a list of candidates."""
+    rng = np.random.default_rng(14)
+    vectors, queries = skewed(3000, 24, rng), clustered(50, 24, rng)
+    graph = build(vectors, "inner_product", ef=50)
+    for query in queries:
+        assert graph.candidates(query * np.float32(2.0**-30), 20).tolist() == (
+            graph.candidates(query, 20).tolist()
+        )
+
+
 def test_cosine_graphs_find_neighbours_and_leave_out_zero_vectors():
     """A cosine graph knows nothing of norms, and proposes no row without direction."""
     rng = np.random.default_rng(3)
