@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest
 
 .PHONY: demo test test-docker check format bench clean
 
-demo: $(VENV)/.train data/movielens-100k/dataset.json artifacts/CURRENT
+demo: $(VENV)/.train data/movielens-100k/dataset.json artifacts/movielens-100k/CURRENT
 	@echo
 	@echo "Serving on http://127.0.0.1:$(PORT) (Ctrl-C stops it). In another terminal, try:"
 	@echo "  curl 'http://127.0.0.1:$(PORT)/recommend?user_id=196&k=5'"
@@ -16,13 +16,14 @@ demo: $(VENV)/.train data/movielens-100k/dataset.json artifacts/CURRENT
 	@echo "  curl -X POST http://127.0.0.1:$(PORT)/fold-in -H 'Content-Type: application/json' \\"
 	@echo "       -d '{\"interactions\": [{\"item_id\": \"50\", \"value\": 5}, {\"item_id\": \"181\", \"value\": 5}], \"k\": 5}'"
 	@echo
-	@FOLDREC_HOST=127.0.0.1 FOLDREC_PORT=$(PORT) $(BIN)/python -m app
+	@FOLDREC_ARTIFACTS=artifacts/movielens-100k FOLDREC_HOST=127.0.0.1 FOLDREC_PORT=$(PORT) $(BIN)/python -m app
 
 data/movielens-100k/dataset.json: | $(VENV)/.train
 	$(BIN)/python -m scripts.fetch movielens-100k
 
-artifacts/CURRENT: | $(VENV)/.train data/movielens-100k/dataset.json
-	$(BIN)/python -m scripts.train --interactions data/movielens-100k --recipe recipes/ials.toml --holdout latest
+artifacts/movielens-100k/CURRENT: | $(VENV)/.train data/movielens-100k/dataset.json
+	$(BIN)/python -m scripts.train --interactions data/movielens-100k --recipe recipes/ials.toml --holdout latest \
+		--artifacts artifacts/movielens-100k
 
 test: $(VENV)/.dev
 	$(PYTEST) -n auto -m "not docker"

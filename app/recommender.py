@@ -217,14 +217,20 @@ class Recommender:
             seen = _NOTHING
         excluded = self._excluded(seen, options.exclude)
         rows, scores = self.snapshot.recommend.search(self._rule.query(vector), options.k, excluded)
-        if len(rows) > 1 and scores[0] == scores[-1] and not self._rule.without_bias(vector).any():
-            # Such as a history of dislikes only: all items score the same, and any order would be a guess.
+        if self._indifferent(vector, scores):
+            # Such as after a history of dislikes only: any order of the items would be a guess.
             return self._popular("no_preference", options, seen, **about)
         shift = self._rule.shift(vector)
         items = self._listed(rows, scores + np.float32(shift) if shift else scores)
         if options.explain and row is not None:
             self._explain(items, rows, row, options.explain_top)
         return self._list(source, None, items, options.k, **about)
+
+    def _indifferent(self, vector: Float32Array, scores: Float32Array) -> bool:
+        """Whether all items score the same: no direction, and no item biases that would rank them."""
+        if len(scores) == 0 or scores[0] != scores[-1] or self._rule.without_bias(vector).any():
+            return False
+        return not (self._rule.biased and self._artifact.item_factors[:, -1].any())
 
     def _popular(
         self,

@@ -48,7 +48,7 @@ class Settings(BaseSettings):
         None, description="the key that `X-API-Key` must carry on `/admin/*`; unset: admin is off"
     )
     reload_seconds: float = Field(
-        5.0, gt=0, le=86_400, description="seconds between two looks at `CURRENT` for a new artifact"
+        1.0, gt=0, le=86_400, description="seconds between two looks at `CURRENT` for a new artifact"
     )
     threads: int = Field(
         2, ge=1, le=64, description="threads for heavy requests (batches), beside the event loop"

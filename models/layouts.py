@@ -94,7 +94,7 @@ class TableFormat(BaseModel):
         found = _FORMAT_OF_SUFFIX.get(suffixes[-1]) if suffixes else None
         if found is None:
             raise DataError(
-                f"{path}: the name does not tell the format; say which format it is: {', '.join(FORMATS)}"
+                f"{path}: the name does not tell the format; give it with --format: {', '.join(FORMATS)}"
             )
         return found
 

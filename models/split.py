@@ -32,7 +32,9 @@ def latest_split(dataset: Dataset, share: float) -> BoolArray:
         DataError: there are no timestamps.
     """
     if dataset.timestamps is None:
-        raise DataError("a holdout by time needs timestamps; name their column with --time-column")
+        raise DataError(
+            "a holdout by time needs timestamps; name their --time-column, or use --holdout random"
+        )
     rows = dataset.histories
     return _last_of_each(np.lexsort((dataset.timestamps, rows.row_numbers)), rows.lengths, share)
 

@@ -50,12 +50,24 @@ def overridden(config: dict[str, Any], settings: Iterable[str]) -> dict[str, Any
     Raises:
         ConfigError: a setting is not of that form.
     """
+    for name, value in settings_of(settings, "--set").items():
+        config = _with(config, name.split("."), value)
+    return config
+
+
+def settings_of(settings: Iterable[str], option: str) -> dict[str, Any]:
+    """Values by name of ``name=value`` settings, written as in TOML; a bare word is a string.
+
+    Raises:
+        ConfigError: a setting is not of that form.
+    """
+    values = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not (name and equals):
-            raise ConfigError(f"--set {setting}: write name=value, such as --set factors=64")
-        config = _with(config, name.strip().split("."), _value(text.strip()))
-    return config
+            raise ConfigError(f"{option} {setting}: write name=value")
+        values[name.strip()] = _value(text.strip())
+    return values
 
 
 def _with(config: dict[str, Any], path: list[str], value: object) -> dict[str, Any]:

@@ -5,6 +5,7 @@ python -m scripts.train --interactions data/movielens-100k --family ials --set f
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 from contextlib import contextmanager
@@ -25,14 +26,18 @@ from models.interactions import read_interactions
 from models.item_table import read_items
 from models.layouts import PRESETS, Format, Layout, choose_layout
 from models.registry import FAMILIES, configure
-from models.training import Reporter, TrainingPlan, train
-from scripts.recipe import Recipe, overridden, read_recipe
+from models.training import METRICS_K, Reporter, TrainingPlan, train
+from scripts.recipe import Recipe, overridden, read_recipe, settings_of
 from scripts.terminal import run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from pydantic import JsonValue
 
     from models.families.base import Iteration
+
+    Metadata = Mapping[str, Mapping[str, JsonValue]]
 
 FamilyName = StrEnum("FamilyName", list(FAMILIES))  # type: ignore[misc]
 PresetName = StrEnum("PresetName", list(PRESETS))  # type: ignore[misc]
@@ -61,8 +66,19 @@ def _train(
     time_unit: Annotated[
         Literal["s", "ms", "us", "ns"] | None, typer.Option(help="Of numeric times.")
     ] = None,
+    item_columns: Annotated[
+        str | None, typer.Option(help="Names of the columns of an items table without a header, by commas.")
+    ] = None,
     item_id_column: Annotated[str | None, typer.Option(help="Of the items table.")] = None,
     title_column: Annotated[str | None, typer.Option(help="Of the items table; becomes `title`.")] = None,
+    layout_options: Annotated[
+        list[str],
+        typer.Option(
+            "--layout",
+            metavar="NAME=VALUE",
+            help="Any other detail of the tables, such as table.encoding=latin-1.",
+        ),
+    ] = [],  # noqa: B006 - typer copies it
     duplicates: Annotated[
         Literal["sum", "max", "last", "error"] | None,
         typer.Option(help="Several rows of one user and item. Default: sum; last for als and svd."),
@@ -85,7 +101,9 @@ def _train(
     recall_target: Annotated[float, typer.Option(min=0.5, max=1, help="Of approximate retrieval.")] = 0.99,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to fit (cuda: ials only).")] = "cpu",
     artifacts: Annotated[Path, typer.Option(help="Where versions are published.")] = Path("artifacts"),
-    keep: Annotated[int | None, typer.Option(min=1, help="Remove all but the newest versions.")] = None,
+    keep: Annotated[
+        int | None, typer.Option(min=1, help="How many of the newest versions stay; without: all.")
+    ] = None,
 ) -> None:
     console = Console(soft_wrap=True, highlight=False)
     chosen = _recipe(recipe, family, set_)
@@ -106,6 +124,7 @@ def _train(
         "value_column": value_column,
         "time_column": time_column,
         "time_unit": time_unit,
+        "items.table.columns": None if item_columns is None else tuple(item_columns.split(",")),
         "items.id_column": item_id_column,
         "items.title_column": title_column,
     }
@@ -113,7 +132,11 @@ def _train(
     if interactions.is_dir():
         interactions, described_items, preset_name = open_dataset_directory(interactions)
         items = items or described_items
-    layout = choose_layout(preset_name, options)
+    layout = choose_layout(preset_name, options | settings_of(layout_options, "--layout"))
+    if holdout == "latest" and layout.time_column is None:
+        raise ConfigError(
+            "--holdout latest needs timestamps: name their --time-column, or use --holdout random"
+        )
     dataset = _read(
         interactions,
         layout,
@@ -122,7 +145,7 @@ def _train(
         least=(min_user_interactions, min_item_interactions),
         console=console,
     )
-    metadata = None if items is None else read_items(items, layout).records
+    metadata = None if items is None else _read_items(items, layout, dataset, console)
     with _bar(console) as bar:
         contents, card = train(
             dataset,
@@ -134,9 +157,27 @@ def _train(
         version = publish(artifacts, contents, card)
     removed = [] if keep is None else prune(artifacts, keep=keep)
     _summarize(console, card)
+    _warn(console, card)
     console.print(f"published {artifacts / version}, now current")
     if removed:
         console.print(f"removed {len(removed)} older: {', '.join(removed)}")
+
+
+def _read_items(path: Path, layout: Layout, dataset: Dataset, console: Console) -> Metadata:
+    """The items table by item id.
+
+    Raises:
+        ConfigError: none of its ids has interactions, so the two tables speak of different things.
+    """
+    records = read_items(path, layout).records
+    known = sum(item in records for item in dataset.items)
+    if known == 0:
+        raise ConfigError(
+            f"{path}: no id in it has interactions, which are with such as {dataset.items.external(0)!r}; "
+            "name the column of ids with --item-id-column"
+        )
+    console.print(f"{path}: metadata of {known:,} of {len(dataset.items):,} items", markup=False)
+    return records
 
 
 def _recipe(path: Path | None, family: FamilyName | None, settings: Sequence[str]) -> Recipe:
@@ -229,6 +270,28 @@ def _summarize(console: Console, card: ModelCard) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     table.add_row("peak memory", f"{peak:.2f} GiB")
     console.print(table)
+
+
+def _warn(console: Console, card: ModelCard) -> None:
+    """Say so where the published model ranks no better than a list of bestsellers."""
+    model, popularity = (_ndcg(card, judged) for judged in ("model", "popularity"))
+    if model <= popularity:
+        remedy = (
+            "for lists use family ials, also on ratings"
+            if card.family == "als"
+            else "try fewer factors or more regularization"
+        )
+        console.print(
+            f"warning: held-out items rank no better (nDCG@{METRICS_K} {model:.4f}) "
+            f"than by popularity ({popularity:.4f}); {remedy}"
+        )
+
+
+def _ndcg(card: ModelCard, judged: str) -> float:
+    """Ranking quality on the holdout; NaN, which compares as false, where nothing was held out."""
+    metrics = card.metrics.get(judged)
+    value = metrics.get(f"ndcg@{METRICS_K}") if isinstance(metrics, dict) else None
+    return value if isinstance(value, float) else math.nan
 
 
 def _metric(value: object) -> str:

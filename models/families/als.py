@@ -61,13 +61,13 @@ class ALS:
     ) -> FittedModel:
         """Factorize; see `models.families.base.Family.fit`."""
         config = self.config
-        check_factors(config.factors, dataset)
         if device != "cpu":
             raise ConfigError(f"family als trains on the CPU only; use --device cpu instead of {device}")
         if not dataset.has_values:
             raise DataError(
                 "family als needs ratings: name their column with --value-column, or use family ials"
             )
+        check_factors(config.factors, dataset)
         users = dataset.histories
         items = users.transposed(dataset.shape[1])
         rule = ExplicitRule(

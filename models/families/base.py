@@ -85,17 +85,20 @@ class Family(Protocol):
         ...
 
 
-def check_factors(factors: int, dataset: Dataset) -> None:
-    """Refuse more factors than the smaller side has rows.
+def check_factors(factors: int, dataset: Dataset, *, spare: int = 0) -> None:
+    """Refuse more factors than the smaller side has rows, less `spare`.
 
     Raises:
         ConfigError: naming the largest value that works.
     """
-    most = min(dataset.shape)
+    most = min(dataset.shape) - spare
+    if most < 1:
+        users, items = dataset.shape
+        raise ConfigError(f"{users} users × {items} items are too few to factorize; use more data")
     if factors > most:
         users, items = dataset.shape
         raise ConfigError(
-            f"factors={factors} is more than the rank of {users} users × {items} items can be; "
+            f"factors={factors} is more than {users} users × {items} items can have; "
             f"use --set factors={most} or fewer, or more data"
         )
 

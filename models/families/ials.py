@@ -66,11 +66,11 @@ class IALS:
     ) -> FittedModel:
         """Factorize; see `models.families.base.Family.fit`."""
         config = self.config
-        check_factors(config.factors, dataset)
         if device == "cuda" and not implicit.gpu.HAS_CUDA:
             raise ConfigError(
                 "device cuda was asked for, but `implicit` finds no CUDA here; use --device cpu"
             )
+        check_factors(config.factors, dataset)
         rule = ImplicitRule(
             alpha=config.alpha, regularization=config.regularization, weighting=config.weighting
         )

@@ -53,9 +53,9 @@ class SVD:
     ) -> FittedModel:
         """Factorize; see `models.families.base.Family.fit`. There is one iteration."""
         config = self.config
-        check_factors(config.factors + 1, dataset)  # ARPACK finds fewer singular vectors than there are rows
         if device != "cpu":
             raise ConfigError(f"family svd trains on the CPU only; use --device cpu instead of {device}")
+        check_factors(config.factors, dataset, spare=1)  # ARPACK cannot find them all
         histories = dataset.histories
         biased = config.centring in {"item", "user"}
         rule = ProjectionRule(

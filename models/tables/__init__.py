@@ -82,12 +82,12 @@ def require_columns(path: Path, table: Table, wanted: Iterable[tuple[str, str]])
         there = ", ".join(map(shown, table.columns[:_LISTED_COLUMNS]))
         more = ", …" if len(table.columns) > _LISTED_COLUMNS else ""
         hint = (
-            " (a single column: if the separator is another one, give it)"
+            " (a single column: if the separator is another one, give it with --separator)"
             if len(table.columns) == 1 and isinstance(table, DelimitedTable)
             else ""
         )
         raise DataError(
             f"{path}: there is no column {column!r}{did_you_mean(column, table.columns)}; there are "
             f"{there}{more}{hint}. Name the right one with {option}; "
-            f"if the file has no header, give the names of all columns"
+            f"if the file has no header, give the names of all columns with --columns, or --item-columns"
         )

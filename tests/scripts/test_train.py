@@ -131,7 +131,7 @@ def test_bad_rows_stop_the_run_or_are_counted(run, table):
         (["--family", "als", "--recipe", "recipes/ials.toml"], "disagree; leave one out"),
         (["--recipe", "nowhere.toml"], "nowhere.toml: No such file or directory"),
         (["--device", "cuda", "--family", "als", "--set", "factors=3"], "trains on the CPU only"),
-        (["--holdout", "latest", "--set", "factors=3"], "name their column with --time-column"),
+        (["--holdout", "latest", "--set", "factors=3"], "name their --time-column, or use --holdout random"),
         (["--item-column", "waht"], "waht"),
         (["--min-user-interactions", "1000"], "lower them"),
         (["--items", "nowhere.csv"], "nowhere.csv"),
@@ -153,3 +153,26 @@ def test_wrong_usage_is_status_2(run):
     assert status == 2
     assert "--no-such-option" in printed
     assert not root.exists()
+
+
+def test_an_items_table_of_other_items_is_refused(run, tmp_path):
+    """Metadata without one known id is a wrong table or column, and said to be."""
+    items = tmp_path / "items.csv"
+    items.write_text("what,name\nother,One\n")
+    status, printed, root = run("--set", "factors=3", "--items", str(items))
+    assert status == 1
+    assert "no id in it has interactions" in printed
+    assert "--item-id-column" in printed
+    assert not root.exists()
+
+
+def test_a_model_worse_than_popularity_is_published_with_a_warning(run, table):
+    """Where bestsellers rank held-out items better, the command says so, and what to try."""
+    rng = np.random.default_rng(0)  # item n is seen by one user in n + 1, and rated by the roll of a die
+    seen = [(user, item) for user in range(60) for item in range(40) if rng.random() < 1 / (item + 1)]
+    lines = [f"{user},{item},{rng.integers(1, 6)},0\n" for user, item in seen]
+    table[0].write_text("who,what,stars,at\n" + "".join(lines))
+    status, printed, _ = run("--family", "als", "--holdout", "random", "--set", "factors=6")
+    assert status == 0, printed
+    assert "rank no better" in printed
+    assert "use family ials" in printed
