@@ -200,7 +200,7 @@ def problem_of(error: Exception) -> Problem:  # noqa: C901, PLR0911, PLR0912 - o
 
 def invalid(error: ValidationError, model: type[BaseModel], location: Location) -> InvalidRequestError:
     """Turn pydantic's findings about a query or a body into ours."""
-    details = error.errors(include_url=False, include_context=False)
+    details = error.errors(include_url=False, include_context=False)[:MAX_FIELDS]
     return InvalidRequestError([_field_error(detail, model, location) for detail in details])
 
 

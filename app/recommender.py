@@ -6,7 +6,7 @@ coordinate is 1; what shifts all of a user's scores alike (μ + b_u) is added on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -20,12 +20,19 @@ if TYPE_CHECKING:
 
     from app.snapshot import Snapshot
     from models.fold_in import FoldedRow
-    from models.types import Float32Array, RowArray
+    from models.index.base import Index
+    from models.types import Float32Array, Float64Array, FloatArray, RowArray
 
 Body: TypeAlias = dict[str, Any]
 """A JSON object, ready to be encoded."""
 
 _NOTHING = np.empty(0, dtype=np.int32)
+_CANCELLED = 1e-6
+"""A sum of unit vectors this short, as a share of its weights, is what rounding leaves."""
+_MAX_CONTRIBUTIONS = 100_000
+"""Contributions in one answer: some 5 MB of JSON."""
+_MAX_PRODUCTS = 2_000_000
+"""Contributions computed for one list, shown or not: 16 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,8 @@ class Recommender:
                 raise self._unknown_user(user_id)
             return self._popular("unknown_user", options, user_id=user_id)
         seen, values = self._histories.row(user)
+        if options.explain:
+            self._afford(options, [len(seen)])
         row = self.snapshot.fold_in.solve(seen, values) if options.explain else None
         return self._personal(
             "factors", self._artifact.user_factors[user], seen, row, options, user_id=user_id
@@ -82,13 +91,16 @@ class Recommender:
 
     def recommend_many(self, user_ids: Sequence[str], options: Options) -> Body:
         """Top-k for each of many users, in order; see `recommend`."""
+        options = self._resolved(options)
+        if options.explain:
+            self._afford(options, [self._history_length(user_id) for user_id in user_ids])
         results = [self.recommend(user_id, options) for user_id in user_ids]
         return {"model_version": self._version, "results": results}
 
     def fold_in(self, interactions: Sequence[Interaction], options: Options) -> Body:
         """Top-k for somebody the model has never seen, from their history.
 
-        Of several interactions with one item, implicit models take the sum, others the latest.
+        Several interactions with one item are merged as they were in the training table.
 
         Raises:
             RequestError: a value is missing where the model was trained on ratings, or is extreme.
@@ -103,6 +115,8 @@ class Recommender:
                 )
             reason = "unknown_items" if ignored else "empty_history"
             return self._popular(reason, options, ignored_items=ignored)
+        if options.explain:
+            self._afford(options, [len(history)])
         items = np.array(sorted(history), dtype=np.int32)
         values = np.array([history[item] for item in items.tolist()], dtype=np.float32)
         try:
@@ -131,10 +145,14 @@ class Recommender:
         known = [(row, weight) for seed, weight in seeds if (row := self._items.get(seed)) is not None]
         if not known:
             raise self._unknown_item(seeds[0][0])
-        mixed = sum((weight * self._direction(row) for row, weight in known), start=np.float32(0))
-        rows = np.array([row for row, _ in known])
+        rows = np.array([row for row, _ in known], dtype=np.int32)
+        weights = np.array([weight for _, weight in known])
+        weights /= np.abs(weights).max() or 1.0
+        mixed = weights @ np.stack([self._direction(row) for row in rows.tolist()])
+        if np.linalg.norm(mixed) < _CANCELLED * np.abs(weights).sum():
+            mixed[:] = 0  # what is left where opposite weights cancel is rounding
         ignored = [seed for seed, _ in seeds if seed not in self._items]
-        return {"ignored_items": ignored, **self._neighbours(np.asarray(mixed), rows, options)}
+        return {"ignored_items": ignored, **self._neighbours(mixed, rows, options)}
 
     def similar_users(self, user_id: str, k: int) -> Body:
         """The users most like a user, by cosine.
@@ -145,8 +163,8 @@ class Recommender:
         user = self._users.get(user_id)
         if user is None:
             raise self._unknown_user(user_id)
-        vector = _normalized(self._rule.without_bias(self._artifact.user_factors[user]))
-        rows, scores = self.snapshot.similar_users.search(vector, k, np.array([user], dtype=np.int32))
+        direction = _normalized(self._rule.without_bias(self._artifact.user_factors[user]))
+        rows, scores = _nearest(self.snapshot.similar_users, direction, k, np.array([user], dtype=np.int32))
         users = [
             {"user_id": self._users.external(row), "score": score, "rank": rank}
             for rank, (row, score) in enumerate(zip(rows.tolist(), scores.tolist(), strict=True), start=1)
@@ -173,7 +191,7 @@ class Recommender:
             raise self._unknown_user(user_id)
         vector = self._artifact.user_factors[user]
         item = self._artifact.item_factors[self._item_row(item_id)]
-        score = self._rule.shift(vector) + float(item @ self._rule.query(vector))
+        score = float(np.vecdot(item, self._rule.query(vector)) + np.float32(self._rule.shift(vector)))
         return {"model_version": self._version, "user_id": user_id, "item_id": item_id, "score": score}
 
     def predict_many(self, pairs: Sequence[tuple[str, str]]) -> Body:
@@ -287,23 +305,40 @@ class Recommender:
                 item["because_rest"] = float(parts[order[top:]].sum())
             item["intercept"] = intercept
 
-    def _neighbours(self, direction: Float32Array, seeds: RowArray, options: Options) -> Body:
+    def _neighbours(self, direction: Float64Array, seeds: RowArray, options: Options) -> Body:
         excluded = self._excluded(np.unique(seeds).astype(np.int32), options.exclude)
-        items: list[Body] = []
-        if direction.any():
-            rows, scores = self.snapshot.similar.search(_normalized(direction), options.k, excluded)
-            items = self._listed(rows, np.clip(scores, -1, 1))
+        items = self._listed(*_nearest(self.snapshot.similar, _normalized(direction), options.k, excluded))
         shortfall = options.k - len(items)
         return {"model_version": self._version, "k": options.k, "shortfall": shortfall, "items": items}
 
-    def _direction(self, item: int) -> Float32Array:
+    def _direction(self, item: int) -> Float64Array:
+        """The item's factors at length 1, or zeros: float64, shape ``(d,)``."""
         return _normalized(self._rule.without_bias(self._artifact.item_factors[item]))
+
+    def _resolved(self, options: Options) -> Options:
+        """The options with the ids to exclude looked up, once for many lists."""
+        known = tuple(item_id for item_id in set(options.exclude) if item_id in self._items)
+        return replace(options, exclude=known)
 
     def _excluded(self, seen: RowArray, exclude: Sequence[str]) -> RowArray:
         """Rows never to return, ascending and distinct. An excluded id that is unknown excludes nothing."""
         if not exclude:
             return seen
         return np.union1d(seen, self._items.to_internal(exclude, missing="drop")).astype(np.int32)
+
+    def _history_length(self, user_id: str) -> int:
+        user = self._users.get(user_id)
+        return 0 if user is None else len(self._histories.row(user)[0])
+
+    def _afford(self, options: Options, lengths: Sequence[int]) -> None:
+        """Refuse explanations of more contributions than one answer should hold, before any is computed."""
+        shown = [min(length, options.explain_top or length) for length in lengths]
+        if options.k * sum(shown) > _MAX_CONTRIBUTIONS or options.k * max(lengths, default=0) > _MAX_PRODUCTS:
+            raise RequestError(
+                f"k={options.k} items with up to {max(shown)} contributions each, for {len(lengths)} lists, "
+                f"are more than the {_MAX_CONTRIBUTIONS:,} contributions that one answer explains; "
+                "ask for a smaller k, a smaller explain_top, or fewer users at once"
+            )
 
     def _merged(self, interactions: Sequence[Interaction]) -> tuple[dict[int, float], list[str]]:
         """The posted history as value by item row, and the ids that are unknown."""
@@ -316,17 +351,30 @@ class Recommender:
                 ignored.append(interaction.item_id)
                 continue
             value = self._value(interaction)
-            if self._rule.kind == "implicit":
-                history[row] = history.get(row, 0.0) + value
-            elif row not in history or (interaction.timestamp or 0) >= latest[row]:
+            if row not in history:
                 history[row] = value
                 latest[row] = interaction.timestamp or 0
+                continue
+            match self._rule.duplicates:
+                case "sum":
+                    history[row] += value
+                case "max":
+                    history[row] = max(history[row], value)
+                case "last":
+                    if (interaction.timestamp or 0) >= latest[row]:
+                        history[row] = value
+                        latest[row] = interaction.timestamp or 0
+                case "error":
+                    raise RequestError(
+                        f"item {interaction.item_id!r} comes twice, but model {self._version} was trained "
+                        "on a table without duplicates; send each item once"
+                    )
         return history, ignored
 
     def _value(self, interaction: Interaction) -> float:
         if interaction.value is not None:
             return interaction.value
-        if self._rule.rates:
+        if self._rule.needs_values:
             raise RequestError(
                 f"interaction with item {interaction.item_id!r} has no value, but model {self._version} was "
                 f"trained on ratings (family {self.snapshot.manifest.family}); send its rating as `value`"
@@ -351,7 +399,18 @@ class Recommender:
         )
 
 
-def _normalized(vector: Float32Array) -> Float32Array:
-    """The vector at length 1, or zeros where it has no direction."""
-    norm = float(np.linalg.norm(vector))
-    return vector / np.float32(norm) if norm > 0 else np.zeros_like(vector)
+def _normalized(vector: FloatArray) -> Float64Array:
+    """The vector at length 1, or zeros where it has no direction: float64."""
+    wide = vector.astype(np.float64)
+    norm = float(np.linalg.norm(wide))
+    return wide / norm if norm > 0 else wide
+
+
+def _nearest(
+    index: Index, direction: Float64Array, k: int, excluded: RowArray
+) -> tuple[RowArray, Float32Array]:
+    """The rows nearest by cosine and the cosines; nothing is near to no direction."""
+    if not direction.any():
+        return _NOTHING, np.empty(0, dtype=np.float32)
+    rows, scores = index.search(direction.astype(np.float32), k, excluded)
+    return rows, np.clip(scores, -1, 1)

@@ -13,6 +13,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    FailFast,
     Field,
     JsonValue,
     ValidationInfo,
@@ -29,6 +30,8 @@ MAX_BATCH = 1000
 """Users of one ``POST /recommend``, pairs of one ``POST /predict``, seeds of one ``POST /similar``."""
 MAX_INTERACTIONS = 10_000
 """Entries of one posted history."""
+MAX_EXCLUDED = 10_000
+"""Items of one `exclude`."""
 MAX_VALUE = 1e9
 """Size of a posted value. Squares of it still fit into float32."""
 
@@ -44,6 +47,15 @@ def _within_max_k(k: int, info: ValidationInfo) -> int:
             "k_over_limit", "this service answers at most {max_k} (FOLDREC_MAX_K)", {"max_k": limits.max_k}
         )
     return k
+
+
+def _few_enough(excluded: tuple[str, ...]) -> tuple[str, ...]:
+    # Not a max_length: no query string is long enough to reach it, so OpenAPI need not speak of it.
+    if len(excluded) > MAX_EXCLUDED:
+        raise PydanticCustomError(
+            "too_many_excluded", "at most {most} items can be excluded", {"most": MAX_EXCLUDED}
+        )
+    return excluded
 
 
 def _whole(value: object) -> object:
@@ -65,7 +77,12 @@ Count = Annotated[
 ]
 UserId = Annotated[str, Field(min_length=1, examples=[_USER])]
 ItemId = Annotated[str, Field(min_length=1, examples=[_ITEM])]
-Excluded = Annotated[tuple[str, ...], Field(description="item ids never to return", examples=[["50", "172"]])]
+Excluded = Annotated[
+    tuple[str, ...],
+    FailFast(),
+    AfterValidator(_few_enough),
+    Field(description="item ids never to return", examples=[["50", "172"]]),
+]
 
 # Requests
 
@@ -131,7 +148,7 @@ class RecommendBody(PersonalListRequest):
     """``POST /recommend``."""
 
     user_ids: Annotated[
-        tuple[UserId, ...], Field(min_length=1, max_length=MAX_BATCH, examples=[[_USER, "186"]])
+        tuple[UserId, ...], FailFast(), Field(min_length=1, max_length=MAX_BATCH, examples=[[_USER, "186"]])
     ]
 
 
@@ -161,6 +178,7 @@ class FoldInBody(PersonalListRequest):
 
     interactions: Annotated[
         tuple[PostedInteraction, ...],
+        FailFast(),  # a megabyte of wrong entries would hold the event loop for seconds
         Field(
             max_length=MAX_INTERACTIONS,
             description="the history, in any order",
@@ -179,21 +197,21 @@ class SimilarBody(ItemListRequest):
     """``POST /similar``."""
 
     item_ids: Annotated[
-        tuple[ItemId, ...], Field(min_length=1, max_length=MAX_BATCH, examples=[[_ITEM, "302"]])
+        tuple[ItemId, ...], FailFast(), Field(min_length=1, max_length=MAX_BATCH, examples=[[_ITEM, "302"]])
     ]
     weights: Annotated[
-        list[float] | None,
-        BeforeValidator(_not_null),
+        tuple[float, ...],
+        FailFast(),
         WithJsonSchema({"type": "array", "items": {"type": "number"}}),
         Field(
             description="one for each item, 1 unless given; a negative one pushes away",
             examples=[[1.0, -0.5]],
         ),
-    ] = None
+    ] = ()
 
     @model_validator(mode="after")
     def _one_weight_each(self) -> "SimilarBody":
-        if self.weights is not None and len(self.weights) != len(self.item_ids):
+        if self.weights and len(self.weights) != len(self.item_ids):
             raise PydanticCustomError(
                 "weights_length",
                 "{weights} weights for {items} item_ids: give one for each",
@@ -223,7 +241,7 @@ class PredictQuery(Request):
 class PredictBody(Request):
     """``POST /predict``."""
 
-    pairs: Annotated[tuple[PredictQuery, ...], Field(min_length=1, max_length=MAX_BATCH)]
+    pairs: Annotated[tuple[PredictQuery, ...], FailFast(), Field(min_length=1, max_length=MAX_BATCH)]
 
 
 # Answers

@@ -20,7 +20,7 @@ score(u, j) = μ + b_u + b_j + p_u·q_j; otherwise score(u, j) = μ + p_u·q_j.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeAlias
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -30,6 +30,9 @@ from models.row_solve import RowProblem
 if TYPE_CHECKING:
     from models.row_solve import Rows
     from models.types import Float32Array, Float64Array, FloatArray
+
+
+Duplicates: TypeAlias = Literal["sum", "max", "last", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,14 @@ class _Rule(BaseModel):
     biased: bool = False
     global_mean: float = 0.0
     """μ, added where a score is shown; it shifts all scores alike."""
+    needs_values: bool = False
+    """Whether the table's values were ratings, so that an interaction without one says nothing."""
+    duplicates: Duplicates = "last"
+    """What several entries of one row with the same item come to, in the table and in a posted history."""
+
+    def with_duplicates(self, duplicates: Duplicates) -> Self:
+        """The same rule for a table whose duplicates were merged otherwise."""
+        return self.model_copy(update={"duplicates": duplicates})
 
     @property
     def needs_length_norms(self) -> bool:
@@ -59,8 +70,8 @@ class _Rule(BaseModel):
         return False
 
     @property
-    def rates(self) -> bool:
-        """Whether values are ratings, so that an interaction without one says nothing."""
+    def predicts_values(self) -> bool:
+        """Whether a score is a prediction of the value, rather than only a preference."""
         return self.biased or self.global_mean != 0
 
     def design(self, factors: FloatArray) -> FloatArray:
@@ -134,7 +145,10 @@ class BM25Weighting(BaseModel):
         if side.length_norms is None:
             raise ValueError("BM25 weighting needs the length norms of the fixed side")
         size = np.abs(rows.values)
-        saturated = size * (self.k1 + 1) / (self.k1 * side.length_norms[rows.indices] + size)
+        denominator = self.k1 * side.length_norms[rows.indices] + size
+        saturated = (
+            size * (self.k1 + 1) / np.where(denominator > 0, denominator, 1)
+        )  # 0/0 of a value of 0 is 0
         idf = np.maximum(np.log(len(side.factors)) - np.log1p(rows.lengths), 0.0)
         weighted: Float32Array = (np.sign(rows.values) * saturated * np.repeat(idf, rows.lengths)).astype(
             np.float32
@@ -153,6 +167,7 @@ class ImplicitRule(_Rule):
     """
 
     kind: Literal["implicit"] = "implicit"
+    duplicates: Duplicates = "sum"
     alpha: float
     regularization: float
     weighting: Weighting = LinearWeighting()
@@ -185,6 +200,7 @@ class ExplicitRule(_Rule):
 
     kind: Literal["explicit"] = "explicit"
     biased: Literal[True] = True
+    needs_values: Literal[True] = True
     regularization: float
     ridge: Literal["constant", "frequency"]
     """`constant`: ρ = λ. `frequency`: ρ = λ·n (Zhou et al. 2008)."""

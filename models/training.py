@@ -18,6 +18,7 @@ from models.artifact import (
     ModelCard,
     TrainingRecord,
 )
+from models.errors import DataError, TrainingError
 from models.fold_in import FoldIn
 from models.index.exact import ExactIndex, inverse_norms
 from models.index.planner import Queries, plan_retrieval
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from models.dataset import Dataset
     from models.families.base import Device, FamilyConfig, FittedModel, Iteration, Progress
     from models.index.certificate import RecallCertificate, Space
+    from models.row_rules import Duplicates
     from models.types import BoolArray, FloatArray, RowArray
 
 Holdout: TypeAlias = Literal["none", "latest", "random"]
@@ -41,6 +43,7 @@ Holdout: TypeAlias = Literal["none", "latest", "random"]
 HOLDOUT_SHARE = 0.2
 METRICS_K = 10
 _CERTIFIED_USERS = 1_000
+_FOLD_IN_TOLERANCE = 1e-3
 _SAMPLED_QUERIES = 1_000
 
 
@@ -56,6 +59,8 @@ class TrainingPlan:
             `random` fifth, or `none`.
         recall_target: recall@10 against exact search that an approximate index must reach.
         device: where to fit.
+        duplicates: how the table's duplicates were merged, for serving to do the same with posted histories;
+            None: as the family's rule says.
     """
 
     family: str
@@ -64,6 +69,7 @@ class TrainingPlan:
     holdout: Holdout = "none"
     recall_target: float = 0.99
     device: Device = "cpu"
+    duplicates: Duplicates | None = None
 
 
 class Reporter:
@@ -122,6 +128,11 @@ def train(
         retrieval, graphs = plan_indexes(model, dataset, plan, reporter)
     with watch.phase("certify fold-in"):
         fold_in = certify_fold_in(model, dataset, np.random.default_rng(plan.seed))
+    if fold_in.max_relative_difference > _FOLD_IN_TOLERANCE:
+        raise TrainingError(
+            f"folding users in misses their stored factors by {fold_in.max_relative_difference:.1e}: the row "
+            "problem is ill-conditioned; raise the regularization, or check the table for extreme values"
+        )
     contents = ArtifactContents(
         users=dataset.users,
         items=dataset.items,
@@ -136,7 +147,7 @@ def train(
     card = ModelCard(
         family=plan.family,
         config=plan.config.model_dump(mode="json"),
-        row_rule=model.rule,
+        row_rule=model.rule if plan.duplicates is None else model.rule.with_duplicates(plan.duplicates),
         seed=plan.seed,
         dataset=fingerprint(dataset),
         metrics=metrics,
@@ -236,8 +247,17 @@ def _fit(dataset: Dataset, plan: TrainingPlan, progress: Progress) -> FittedMode
 
 
 def _holdout_metrics(dataset: Dataset, plan: TrainingPlan, progress: Progress) -> dict[str, JsonValue]:
-    """Fit once more without the held-out entries, and judge that model by them."""
+    """Fit once more without the held-out entries, and judge that model by them.
+
+    Raises:
+        DataError: nobody has enough entries to hold one out.
+    """
     test = _held_out(dataset, plan)
+    if not test.any():
+        raise DataError(
+            f"nobody has the {round(1 / HOLDOUT_SHARE)} interactions of which one can be held out; "
+            "use --holdout none"
+        )
     training, hidden = dataset.with_entries(~test), dataset.with_entries(test).histories
     model = _fit(training, plan, progress)
     biased = model.rule.biased
@@ -258,7 +278,7 @@ def _holdout_metrics(dataset: Dataset, plan: TrainingPlan, progress: Progress) -
         "model": dict(ranking_metrics(by_model, training.histories, hidden, METRICS_K)),
         "popularity": dict(ranking_metrics(by_popularity, training.histories, hidden, METRICS_K)),
     }
-    if model.rule.rates:
+    if model.rule.predicts_values:
         predicted = model.rule.global_mean + predict_entries(
             model.user_factors, model.items.factors, hidden, biased=biased
         )

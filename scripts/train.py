@@ -114,6 +114,7 @@ def _train(
         holdout=holdout,
         recall_target=recall_target,
         device=device,
+        duplicates=duplicates,
     )
     options = {
         "table.format": table_format,

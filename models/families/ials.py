@@ -21,7 +21,7 @@ from pydantic import Field, field_validator
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
-from models.errors import ConfigError, TrainingError
+from models.errors import ConfigError, DataError, TrainingError
 from models.families.base import FamilyConfig, FittedModel, LossWatch, check_factors, closing_sweep, silent
 from models.row_rules import BM25Weighting, FixedSide, ImplicitRule, LinearWeighting, Weighting
 
@@ -82,6 +82,11 @@ class IALS:
         # The weighting looks only at the number of items, so factors that do not exist yet are not needed.
         unfitted = FixedSide(np.empty((dataset.shape[1], 0), dtype=np.float32), length_norms)
         confidence = rule.confidence(histories, unfitted)
+        if not confidence.any():
+            raise DataError(
+                f"{config.weighting.kind} weighting gives every interaction the confidence 0 "
+                "(bm25: every user has every item); use another --set weighting=…, or more data"
+            )
 
         watch = LossWatch(config.iterations, progress)
         try:
@@ -103,5 +108,9 @@ class IALS:
         except ModelFitError as error:
             raise TrainingError(f"the factors became NaN ({error}); raise the regularization") from error
         factors = trainer.item_factors if device == "cpu" else trainer.item_factors.to_numpy()
-        items = FixedSide(np.ascontiguousarray(factors, dtype=np.float32), length_norms)
+        items = FixedSide(np.array(factors, dtype=np.float32, order="C"), length_norms)
+        # What nobody likes has the solution 0. The trainer's conjugate gradients leave a rest of 1e-12, whose
+        # direction would be taken for a meaning by whoever looks for similar items.
+        liked = np.bincount(histories.indices[confidence > 0], minlength=dataset.shape[1])
+        items.factors[liked == 0] = 0
         return FittedModel(rule, closing_sweep(rule, histories, items), items, watch.losses)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 from scipy.sparse import csr_matrix
-from scipy.sparse.linalg import svds
+from scipy.sparse.linalg import ArpackError, svds
 
-from models.errors import ConfigError
+from models.errors import ConfigError, DataError, TrainingError
 from models.families.base import FamilyConfig, FittedModel, LossWatch, check_factors, closing_sweep, silent
 from models.row_rules import FixedSide, ProjectionRule
 
@@ -64,6 +64,7 @@ class SVD:
             if config.centring == "global"
             else 0.0,
             row_centred=config.centring == "user",
+            needs_values=dataset.has_values,
         )
         item_factors = np.zeros((dataset.shape[1], config.factors + biased), dtype=np.float32)
         if config.centring == "item":
@@ -72,10 +73,18 @@ class SVD:
         table = csr_matrix(
             (centred.astype(np.float64), histories.indices, histories.indptr), shape=dataset.shape
         )
+        if not centred.any():
+            raise DataError(
+                f"nothing is left of the values after centring by {config.centring}: all are equal; "
+                "use another --set centring=…, or family ials"
+            )
         watch = LossWatch(1, progress)
-        _, singular_values, vectors = svds(
-            table, k=config.factors, v0=rng.normal(size=min(dataset.shape)), solver="arpack"
-        )
+        try:
+            _, singular_values, vectors = svds(
+                table, k=config.factors, v0=rng.normal(size=min(dataset.shape)), solver="arpack"
+            )
+        except ArpackError as error:
+            raise TrainingError(f"ARPACK found no decomposition ({error}); use fewer factors") from error
         item_factors[:, : config.factors] = _with_fixed_signs(vectors[np.argsort(-singular_values)])
         # |X − UΣVᵀ|² = |X|² − Σ σ², per observed entry.
         watch.record(float((centred @ centred - singular_values @ singular_values) / len(centred)))

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotrs
 
+from models.errors import FoldrecError
+
 if TYPE_CHECKING:
     from models.types import Float32Array, Float64Array, FloatArray
 
@@ -44,7 +46,7 @@ class RowProblem:
     ridge: Float64Array
 
 
-class SingularRowError(ArithmeticError):
+class SingularRowError(FoldrecError):
     """The row's matrix A is not positive definite to working precision."""
 
 

@@ -56,8 +56,8 @@ def sweep(rows: Rows, design: FloatArray, problem: RowProblem) -> FloatArray:
             gram.astype(design.dtype),
             solution,
         )
-    if failed.any():
-        row = int(failed.max()) - 1
+    if failed.any() or not np.isfinite(solution).all():  # fast maths need not notice a NaN
+        row = int(failed.max()) - 1 if failed.any() else int(np.isfinite(solution).all(axis=1).argmin())
         raise TrainingError(
             f"row {row} of {len(rows)} has no unique solution (its matrix is not positive definite); "
             "raise the regularization, or check the table for extreme values"

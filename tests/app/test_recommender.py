@@ -209,10 +209,10 @@ def test_repeated_interactions_add_up_for_implicit_and_replace_for_ratings(recom
 def test_a_missing_value_is_one_for_implicit_and_an_error_for_ratings(recommenders):
     """Only a model of ratings needs a rating."""
     options = Options(k=5)
-    for name in ("ials", "svd"):
-        bare = recommenders[name].fold_in([Interaction("i00001")], options)
-        assert bare["items"] == recommenders[name].fold_in([Interaction("i00001", 1.0)], options)["items"]
-    for name in ("als", "svd-item", "svd-user", "svd-global"):
+    implicit = recommenders["ials"]
+    bare = implicit.fold_in([Interaction("i00001")], options)
+    assert bare["items"] == implicit.fold_in([Interaction("i00001", 1.0)], options)["items"]
+    for name in ("als", "svd", "svd-item", "svd-user", "svd-global"):
         with pytest.raises(RequestError, match=r"'i00001' has no value.*send its rating as `value`"):
             recommenders[name].fold_in([Interaction("i00001")], options)
 
@@ -314,3 +314,44 @@ def test_an_item_is_known_with_or_without_metadata(recommender):
     assert recommender.item("i00004")["metadata"] == {}
     counted = recommender.snapshot.artifact.popularity[4]
     assert recommender.item("i00004")["interactions"] == counted
+
+
+def test_a_huge_explanation_is_refused_before_it_is_computed(recommenders):
+    """More contributions than one answer should hold are an error with the remedy; explain_top cuts them."""
+    recommender = recommenders["ials"]
+    everyone = [f"u{user:05}" for user in range(N_USERS)] * 14
+    with pytest.raises(RequestError, match=r"100,000 contributions.*smaller explain_top, or fewer users"):
+        recommender.recommend_many(everyone, Options(k=N_ITEMS, explain=True))
+    short = recommender.recommend_many(everyone[:50], Options(k=5, explain=True, explain_top=1))
+    assert len(short["results"]) == 50
+
+
+@pytest.mark.parametrize("weight", [1e-30, 1e-60, 1e30, 1e300])
+def test_the_scale_of_basket_weights_does_not_matter(recommender, weight):
+    """A basket of one item is that item, however large or small its weight."""
+    plain = recommender.similar("i00003", Options(k=5))["items"]
+    scaled = recommender.similar_basket([("i00003", weight)], Options(k=5))["items"]
+    assert scaled == plain
+
+
+def test_weights_that_cancel_up_to_rounding_leave_no_direction(recommender):
+    """0.1 + 0.2 − 0.3 of one item is nothing, although floating point says 5e-17."""
+    basket = [("i00003", 0.1), ("i00003", 0.2), ("i00003", -0.3)]
+    assert recommender.similar_basket(basket, Options(k=5))["items"] == []
+
+
+def test_duplicates_are_merged_as_training_merged_them(tmp_path):
+    """A posted history repeats the policy of the training table: sum, max, last or a refusal."""
+    dataset = make_dataset(clustered_table(30, 20, 3, np.random.default_rng(1)))
+    config = configure("ials", {"factors": 4})
+    twice = [Interaction("i00001", 5.0, 1), Interaction("i00001", 2.0, 2)]
+    for duplicates, value in (("sum", 7.0), ("max", 5.0), ("last", 2.0), ("error", None)):
+        root = tmp_path / duplicates
+        publish(root, *train(dataset, TrainingPlan(family="ials", config=config, duplicates=duplicates)))
+        recommender = Recommender(load(root))
+        if value is None:
+            with pytest.raises(RequestError, match=r"'i00001' comes twice.*send each item once"):
+                recommender.fold_in(twice, Options(k=3))
+        else:
+            once = recommender.fold_in([Interaction("i00001", value)], Options(k=3))
+            assert recommender.fold_in(twice, Options(k=3))["items"] == once["items"]

@@ -16,6 +16,8 @@ from models.families.base import LossWatch, silent
 from models.fold_in import FoldIn
 from models.metrics import predict_entries, ranking_metrics, root_mean_squared_error
 from models.registry import FAMILIES, configure
+from models.row_rules import BM25Weighting, FixedSide
+from models.row_solve import Rows
 from models.split import random_folds, random_split
 from tests import reference
 from tests.models.strategies import clustered_table, make_dataset
@@ -92,7 +94,7 @@ def test_held_out_entries_are_found_better_than_by_popularity(family, hyperparam
     held_out = random_split(dataset, 0.2, np.random.default_rng(1))
     training, hidden = dataset.with_entries(~held_out), dataset.with_entries(held_out).histories
     model = fit(family, hyperparameters, training)
-    if model.rule.rates:
+    if model.rule.predicts_values:
         predicted = model.rule.global_mean + predict_entries(
             model.user_factors, model.items.factors, hidden, biased=model.rule.biased
         )
@@ -286,3 +288,46 @@ def test_ranking_metrics_are_their_definitions(dataset):
             recalls.append(len(relevant.intersection(ranked)) / min(10, len(relevant)))
     measured = ranking_metrics(lambda users: scores[users], seen, hidden, 10)
     assert measured == pytest.approx({"ndcg@10": np.mean(gains), "recall@10": np.mean(recalls)})
+
+
+# degenerate tables
+
+
+def test_an_item_that_nobody_likes_has_no_direction():
+    """Items with only dislikes or zeros are zeros after iALS, not a rest of the trainer's rounding."""
+    table = np.full((40, 12), np.nan)
+    rng = np.random.default_rng(0)
+    for user in range(40):
+        table[user, rng.permutation(10)[:6]] = 1 + rng.integers(1, 5)
+    table[:8, 10] = -3
+    table[8:16, 11] = 0
+    factors = fit("ials", {"factors": 4, "regularization": 1}, make_dataset(table)).items.factors
+    assert not factors[10:].any()
+    assert factors[:10].any(axis=1).all()
+
+
+@pytest.mark.parametrize(
+    ("family", "hyperparameters", "table", "remedy"),
+    [
+        ("svd", {"factors": 1, "centring": "global"}, np.full((4, 3), 3.0), "another --set centring"),
+        ("svd", {"factors": 1, "centring": "user"}, np.full((4, 3), 3.0), "another --set centring"),
+        ("svd", {"factors": 1}, np.zeros((4, 3)), "another --set centring"),
+        ("ials", {"factors": 1, "weighting": "bm25"}, np.ones((2, 2)), "another --set weighting"),
+        ("ials", {"factors": 1}, np.zeros((3, 3)), "another --set weighting"),
+        ("svd", {"factors": 1}, np.ones((1, 3)), "too few to factorize"),
+    ],
+)
+def test_a_table_that_says_nothing_is_refused_with_the_remedy(family, hyperparameters, table, remedy):
+    """Tables of which nothing is left after centring or weighting are errors, not tracebacks of a solver."""
+    with pytest.raises((ConfigError, DataError), match=remedy):
+        fit(family, hyperparameters, make_dataset(table))
+
+
+def test_bm25_of_zeros_is_zero():
+    """An item with only values of 0 has the confidence 0 also where b = 1 leaves its norm at 0."""
+    rows = Rows.one(np.array([0, 1], np.int32), np.array([0.0, 2.0], np.float32))
+    weighting = BM25Weighting(b=1.0)
+    norms = weighting.length_norms(np.array([0.0, 2.0, 4.0]))
+    confidence = weighting.confidence(rows, FixedSide(np.zeros((3, 1), np.float32), norms))
+    assert confidence[0] == 0
+    assert np.isfinite(confidence).all()

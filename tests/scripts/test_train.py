@@ -155,6 +155,15 @@ def test_wrong_usage_is_status_2(run):
     assert not root.exists()
 
 
+def test_a_holdout_of_nobody_is_refused_before_training(run, table):
+    """Where no user has enough to hold one interaction out, the remedy comes before the fit."""
+    table[0].write_text("who,what,stars\na,x,1\na,y,2\nb,x,3\nb,y,1\n")
+    status, printed, root = run("--holdout", "random", "--set", "factors=1")
+    assert status == 1
+    assert "use --holdout none" in printed
+    assert not root.exists()
+
+
 def test_an_items_table_of_other_items_is_refused(run, tmp_path):
     """Metadata without one known id is a wrong table or column, and said to be."""
     items = tmp_path / "items.csv"
