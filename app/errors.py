@@ -85,8 +85,9 @@ class ServiceError(FoldrecError):
 class InvalidRequestError(ServiceError):
     """The query or the body is not what the schema says."""
 
-    def __init__(self, fields: Sequence[FieldError]) -> None:
-        first, rest = fields[0], len(fields) - 1
+    def __init__(self, fields: Sequence[FieldError], count: int | None = None) -> None:
+        """Take the first findings, and how many there are in all if that is more."""
+        first, rest = fields[0], (count or len(fields)) - 1
         more = f" (and {rest} more, see errors)" if rest else ""
         super().__init__(f"{first.location}: {first.detail}{more}")
         self.fields = tuple(fields[:MAX_FIELDS])
@@ -201,7 +202,8 @@ def problem_of(error: Exception) -> Problem:  # noqa: C901, PLR0911, PLR0912 - o
 def invalid(error: ValidationError, model: type[BaseModel], location: Location) -> InvalidRequestError:
     """Turn pydantic's findings about a query or a body into ours."""
     details = error.errors(include_url=False, include_context=False)[:MAX_FIELDS]
-    return InvalidRequestError([_field_error(detail, model, location) for detail in details])
+    fields = [_field_error(detail, model, location) for detail in details]
+    return InvalidRequestError(fields, error.error_count())
 
 
 def _field_error(detail: ErrorDetails, model: type[BaseModel], location: Location) -> FieldError:
