@@ -1,5 +1,5 @@
 # Two images from one file: `serve` answers requests, `train` fetches data and publishes artifacts.
-# It needs nothing of BuildKit.
+# It needs nothing of BuildKit. What changes most comes last in each stage.
 
 # What both images have in common, but for their packages.
 FROM python:3.11-slim AS runtime
@@ -10,18 +10,17 @@ WORKDIR /srv/foldrec
 
 
 FROM python:3.11-slim AS dependencies
-RUN apt-get update \
-    && apt-get install --yes --no-install-recommends g++ \
-    && rm -rf /var/lib/apt/lists/*
 # For a network with a package index of its own.
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
 WORKDIR /src
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends g++ \
+    && rm -rf /var/lib/apt/lists/*
 COPY pyproject.toml constraints.txt ./
 # hnswlib has no wheels and compiles for the building processor unless told otherwise. x86-64-v3 (AVX2, FMA) is
-# what x86 servers have had since 2013 (Intel) and 2017 (AMD); arm64 needs no flag. Which of the two variables
-# counts depends on the version of setuptools. It is linked with OpenMP but uses nothing of it: --as-needed
-# leaves that library out.
+# Intel's since Haswell and AMD's since Zen; arm64 needs no flag. Which of CFLAGS and CXXFLAGS counts depends on
+# the version of setuptools. It is linked with OpenMP but uses nothing of it: --as-needed leaves that out.
 RUN python -m venv --without-pip /opt/foldrec \
     && python -c "import tomllib; \
 project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
@@ -40,7 +39,6 @@ RUN pip --python /opt/foldrec/bin/python install --no-cache-dir --no-deps .
 
 
 FROM runtime AS serve
-COPY --from=serve-packages /opt/foldrec /opt/foldrec
 ENV FOLDREC_ARTIFACTS=/artifacts FOLDREC_HOST=0.0.0.0 FOLDREC_PORT=8000
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
@@ -51,6 +49,7 @@ sys.exit(service.getresponse().status != 200)"
 # A number, so that a cluster can tell that it is not root.
 USER 10001:10001
 CMD ["python", "-m", "app"]
+COPY --from=serve-packages /opt/foldrec /opt/foldrec
 
 
 FROM dependencies AS train-packages
@@ -66,9 +65,9 @@ FROM runtime AS train
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends libgomp1 \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin
-COPY --from=train-packages /opt/foldrec /opt/foldrec
-COPY recipes recipes
 # numba keeps what it has compiled; the rest of the file system is read-only.
 ENV NUMBA_CACHE_DIR=/tmp/numba
 USER 10001:10001
 CMD ["python", "-m", "scripts.train", "--help"]
+COPY recipes recipes
+COPY --from=train-packages /opt/foldrec /opt/foldrec
