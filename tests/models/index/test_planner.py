@@ -30,15 +30,12 @@ def scan_costs(monkeypatch):
         fetches = [max(index._graph.ef, planner.K + len(seen) // 2) for seen in queries.seen]
         return float(np.mean(fetches))
 
-    def costs(indexes, queries):
-        return [cost(index, queries) for index in indexes]
-
     def set_price(of_a_scan):
         nonlocal price
         price = float(of_a_scan)
 
     price = 1000.0
-    monkeypatch.setattr(planner, "_microseconds", costs)
+    monkeypatch.setattr(planner, "_microseconds", cost)
     return set_price
 
 
@@ -137,6 +134,17 @@ def test_a_graph_that_misses_the_target_is_not_chosen(scan_costs):
     densities = {(each.setting.space, each.setting.m) for each in certificate.tried}
     assert len(densities) == 4  # both spaces, sparse and dense
     assert all(each.recall < 0.99 for each in certificate.tried if each.microseconds < 80)
+
+
+def test_a_long_walk_makes_a_denser_graph_worth_trying(scan_costs):
+    """Where the sparse graphs do, but only by long walks, the better space gets a dense one too."""
+    scan_costs(4000)
+    vectors, queries = dwarfed(30, np.random.default_rng(12))
+    certificate, _ = plan(ExactIndex(vectors), queries, target=0.99)
+    densities = {(each.setting.space, each.setting.m) for each in certificate.tried}
+    assert len(densities) == 3
+    assert certificate.method == "hnsw"
+    assert min(certificate.recall, certificate.recall_as_served) >= 0.99
 
 
 @pytest.mark.parametrize("bad", INNER_PRODUCTS)
