@@ -501,7 +501,7 @@ def test_wrong_columns_are_listed_with_a_suggestion(error_of):
     assert error_of("t.csv", "User_ID,item,rating\na,b,1\n") == (
         "t.csv: there is no column 'user_id' (did you mean 'User_ID'?); there are 'User_ID', 'item', "
         "'rating'. Name the right one with --user-column; if the file has no header, give the names of all "
-        "columns"
+        "columns with --columns, or --item-columns"
     )
     assert "no column 'timestamp'; there are 'user_id'" in error_of(
         "t.csv", "user_id,item_id,rating\na,b,1\n"
@@ -557,7 +557,7 @@ def test_a_name_that_does_not_tell_the_format(error_of):
     """The formats are listed."""
     assert error_of("t.txt", HEADER) == (
         "t.txt: the name does not tell the format; "
-        "say which format it is: csv, tsv, double-colon, ndjson, parquet"
+        "give it with --format: csv, tsv, double-colon, ndjson, parquet"
     )
 
 

@@ -35,7 +35,7 @@ def test_the_name_tells_the_format(name, expected):
 def test_a_name_that_does_not_tell_is_an_error(name):
     """Nothing is guessed."""
     with pytest.raises(
-        DataError, match="the name does not tell the format; say which format it is: csv, tsv"
+        DataError, match="the name does not tell the format; give it with --format: csv, tsv"
     ):
         TableFormat().of(Path(name))
 
