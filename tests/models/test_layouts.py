@@ -34,9 +34,7 @@ def test_the_name_tells_the_format(name, expected):
 @pytest.mark.parametrize("name", ["a", "a.txt", "csv", "a.gz", ".csv", "a.csv.bak"])
 def test_a_name_that_does_not_tell_is_an_error(name):
     """Nothing is guessed."""
-    with pytest.raises(
-        DataError, match="the name does not tell the format; give it with --format: csv, tsv"
-    ):
+    with pytest.raises(DataError, match="the name does not tell the format; give it with --format: csv, tsv"):
         TableFormat().of(Path(name))
 
 
