@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 import orjson
 
+from app.posted_history import HistoryReader
 from models.errors import RequestError, UnknownItemError, UnknownUserError
 from models.row_solve import SingularRowError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from app.posted_history import Interaction
     from app.snapshot import Snapshot
     from models.fold_in import FoldedRow
     from models.index.base import Index
@@ -47,15 +49,6 @@ class Options:
     on_unknown: Literal["fallback", "error"] = "fallback"
 
 
-@dataclass(frozen=True, slots=True)
-class Interaction:
-    """One entry of a posted history."""
-
-    item_id: str
-    value: float | None = None
-    timestamp: int | None = None
-
-
 class Recommender:
     """Answers questions from one snapshot."""
 
@@ -67,6 +60,7 @@ class Recommender:
         self._histories = snapshot.artifact.histories
         self._rule = snapshot.manifest.row_rule
         self._version = snapshot.version
+        self._history = HistoryReader(self._items, snapshot.manifest)
 
     # Top-k lists
 
@@ -81,10 +75,11 @@ class Recommender:
             if options.on_unknown == "error":
                 raise self._unknown_user(user_id)
             return self._popular("unknown_user", options, user_id=user_id)
-        seen, values = self._histories.row(user)
+        seen, _ = self._histories.row(user)
+        row = None
         if options.explain:
             self._afford(options, [len(seen)])
-        row = self.snapshot.fold_in.solve(seen, values) if options.explain else None
+            row = self.snapshot.fold_in.solve(self._histories.only(user))
         return self._personal(
             "factors", self._artifact.user_factors[user], seen, row, options, user_id=user_id
         )
@@ -106,8 +101,8 @@ class Recommender:
             RequestError: a value is missing where the model was trained on ratings, or is extreme.
             UnknownItemError: no item of the history is known and `on_unknown` is ``"error"``.
         """
-        history, ignored = self._merged(interactions)
-        if not history:
+        history, ignored = self._history.read(interactions)
+        if len(history.indices) == 0:
             if options.on_unknown == "error":
                 raise UnknownItemError(
                     f"none of the {len(interactions)} items of the history is in model {self._version}; "
@@ -116,14 +111,12 @@ class Recommender:
             reason = "unknown_items" if ignored else "empty_history"
             return self._popular(reason, options, ignored_items=ignored)
         if options.explain:
-            self._afford(options, [len(history)])
-        items = np.array(sorted(history), dtype=np.int32)
-        values = np.array([history[item] for item in items.tolist()], dtype=np.float32)
+            self._afford(options, [len(history.indices)])
         try:
-            row = self.snapshot.fold_in.solve(items, values)
+            row = self.snapshot.fold_in.solve(history)
         except SingularRowError as error:
             raise RequestError(f"the history cannot be folded in: {error}; send smaller values") from error
-        return self._personal("fold_in", row.vector, items, row, options, ignored_items=ignored)
+        return self._personal("fold_in", row.vector, history.indices, row, options, ignored_items=ignored)
 
     # Neighbours
 
@@ -294,7 +287,7 @@ class Recommender:
         """Add to each item what each history item contributes to its score, largest first."""
         contributions = self.snapshot.fold_in.contributions(history, rows)
         intercepts = self.snapshot.fold_in.intercepts(history, rows)
-        names = self._items.to_external(history.items)
+        names = self._items.to_external(history.history.indices)
         for item, parts, intercept in zip(items, contributions, intercepts.tolist(), strict=True):
             order = np.argsort(-parts, kind="stable")
             shown = order if top is None else order[:top]
@@ -339,47 +332,6 @@ class Recommender:
                 f"are more than the {_MAX_CONTRIBUTIONS:,} contributions that one answer explains; "
                 "ask for a smaller k, a smaller explain_top, or fewer users at once"
             )
-
-    def _merged(self, interactions: Sequence[Interaction]) -> tuple[dict[int, float], list[str]]:
-        """The posted history as value by item row, and the ids that are unknown."""
-        history: dict[int, float] = {}
-        ignored: list[str] = []
-        latest: dict[int, int] = {}
-        for interaction in interactions:
-            row = self._items.get(interaction.item_id)
-            if row is None:
-                ignored.append(interaction.item_id)
-                continue
-            value = self._value(interaction)
-            if row not in history:
-                history[row] = value
-                latest[row] = interaction.timestamp or 0
-                continue
-            match self._rule.duplicates:
-                case "sum":
-                    history[row] += value
-                case "max":
-                    history[row] = max(history[row], value)
-                case "last":
-                    if (interaction.timestamp or 0) >= latest[row]:
-                        history[row] = value
-                        latest[row] = interaction.timestamp or 0
-                case "error":
-                    raise RequestError(
-                        f"item {interaction.item_id!r} comes twice, but model {self._version} was trained "
-                        "on a table without duplicates; send each item once"
-                    )
-        return history, ignored
-
-    def _value(self, interaction: Interaction) -> float:
-        if interaction.value is not None:
-            return interaction.value
-        if self._rule.needs_values:
-            raise RequestError(
-                f"interaction with item {interaction.item_id!r} has no value, but model {self._version} was "
-                f"trained on ratings (family {self.snapshot.manifest.family}); send its rating as `value`"
-            )
-        return 1.0
 
     def _item_row(self, item_id: str) -> int:
         row = self._items.get(item_id)

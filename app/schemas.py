@@ -23,7 +23,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from app.limits import Limits
-from app.recommender import Interaction, Options
+from app.posted_history import Interaction
+from app.recommender import Options
 from models.artifact import ModelCard
 
 MAX_BATCH = 1000

@@ -4,7 +4,8 @@ import time
 from collections.abc import Sequence
 
 from app.metrics import Metrics
-from app.recommender import Body, Interaction, Options, Recommender
+from app.posted_history import Interaction
+from app.recommender import Body, Options, Recommender
 
 
 class Served:

@@ -80,10 +80,10 @@ def load(root: Path) -> Snapshot:
         artifact.graph_path("similar"),
         artifact.manifest.retrieval["similar"],
     )
-    side = FixedSide(artifact.item_factors, artifact.item_arrays.get("length_norm"))
-    if rule.needs_length_norms and side.length_norms is None:
+    side = FixedSide(artifact.item_factors, artifact.item_arrays)
+    for name in sorted(rule.array_names - artifact.item_arrays.keys()):
         raise ArtifactError(
-            f"{artifact.directory}: its rule weighs by BM25, but item_length_norm.npy is missing; train again"
+            f"{artifact.directory}: its rule looks up item_{name}.npy, which is missing; train again"
         )
     finished = datetime.now(UTC)
     return Snapshot(

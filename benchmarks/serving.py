@@ -216,7 +216,7 @@ def synthetic_dataset() -> Dataset:
     histories = Rows(
         indptr.astype(np.int64), item_codes[order].astype(np.int32), table.values[order].astype(np.float32)
     )
-    return Dataset(users=users, items=items, histories=histories, timestamps=None, has_values=True)
+    return Dataset(users=users, items=items, histories=histories, has_values=True)
 
 
 def _identified(codes: Any, prefix: str) -> tuple[IdMap, Any]:

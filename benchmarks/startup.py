@@ -57,7 +57,6 @@ def make(root: Path, users: int, items: int, interactions: int) -> None:
         IdMap.build(f"{row:07}" for row in range(users)),
         IdMap.build(f"{row:07}" for row in range(items)),
         histories,
-        None,
         has_values=True,
     )
     user_factors, item_factors = generate_factors(users=users, items=items, factors=_FACTORS, rng=rng)

@@ -160,10 +160,8 @@ def to_dataset(table: SyntheticInteractions) -> Dataset:
     items, item_rows = _identified(table.items, "i")
     order = np.lexsort((item_rows, user_rows))
     indptr = np.concatenate(([0], np.cumsum(np.bincount(user_rows, minlength=len(users)))))
-    histories = Rows(indptr.astype(np.int64), item_rows[order], table.values[order])
-    return Dataset(
-        users=users, items=items, histories=histories, timestamps=table.timestamps[order], has_values=True
-    )
+    histories = Rows(indptr.astype(np.int64), item_rows[order], table.values[order], table.timestamps[order])
+    return Dataset(users=users, items=items, histories=histories, has_values=True)
 
 
 def _identified(codes: RowArray, prefix: str) -> tuple[IdMap, RowArray]:

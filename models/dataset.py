@@ -11,6 +11,7 @@ import numpy as np
 from models.errors import DataError
 from models.ids import IdMap
 from models.row_solve import Rows
+from models.row_solve.rows import pointers
 
 if TYPE_CHECKING:
     from models.interactions import Interactions
@@ -24,17 +25,19 @@ class Dataset:
     Attributes:
         users: ids of the histories' rows.
         items: ids of the histories' columns.
-        histories: the users' entries.
-        timestamps: int64 seconds since the epoch, shape ``(n_entries,)``, aligned with the histories; None
-            where the table has none.
+        histories: the users' entries, with their times where the table has them.
         has_values: whether the values were given, rather than 1 for every interaction.
     """
 
     users: IdMap
     items: IdMap
     histories: Rows
-    timestamps: PointerArray | None
     has_values: bool
+
+    @property
+    def timestamps(self) -> PointerArray | None:
+        """Seconds since the epoch, int64, shape ``(n_entries,)``; None where the table has none."""
+        return self.histories.times
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -47,22 +50,15 @@ class Dataset:
 
     def with_entries(self, kept: BoolArray) -> Dataset:
         """The same users and items with only the kept entries, bool, shape ``(n_entries,)``."""
-        histories = self.histories
-        counts = np.bincount(histories.row_numbers[kept], minlength=len(histories))
-        return Dataset(
-            self.users,
-            self.items,
-            Rows(_pointers(counts), histories.indices[kept], histories.values[kept]),
-            None if self.timestamps is None else self.timestamps[kept],
-            self.has_values,
-        )
+        return Dataset(self.users, self.items, self.histories.kept(kept), self.has_values)
 
     def sha256(self) -> str:
         """A digest of the content: ids, entries and timestamps, whatever order the table had."""
         digest = hashlib.sha256()
         for ids in (self.users, self.items):
-            for external in ids.to_external(np.arange(len(ids), dtype=np.int32)):
-                digest.update(external.encode() + b"\n")
+            for external in ids:
+                name = external.encode()
+                digest.update(b"%d:%b" % (len(name), name))
         arrays = [self.histories.indptr, self.histories.indices, self.histories.values]
         for array in [*arrays, *([] if self.timestamps is None else [self.timestamps])]:
             digest.update(np.ascontiguousarray(array).data)
@@ -101,17 +97,13 @@ def build_dataset(
         user_map,
         item_map,
         Rows(
-            _pointers(np.bincount(user_rows, minlength=len(user_map))),
+            pointers(np.bincount(user_rows, minlength=len(user_map))),
             item_rows[order],
             interactions.values[kept][order],
+            None if interactions.timestamps is None else interactions.timestamps[kept][order],
         ),
-        None if interactions.timestamps is None else interactions.timestamps[kept][order],
         interactions.has_values,
     )
-
-
-def _pointers(counts: PointerArray) -> PointerArray:
-    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
 def _number(ids: list[str], codes: np.ndarray) -> tuple[IdMap, np.ndarray]:

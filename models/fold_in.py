@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from models.row_rules import FixedSide, RowRule
     from models.types import Float32Array, Float64Array, RowArray
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 @dataclass(frozen=True, slots=True)
 class FoldedRow:
@@ -20,13 +22,15 @@ class FoldedRow:
 
     Attributes:
         vector: float32, shape ``(D,)``, in the layout of a stored factor row.
-        items: the history's row numbers, int32, shape ``(n,)``.
+        history: the one row that was folded in.
+        observed: the design of its entries, float64, shape ``(n, d)``.
         problem: g, w, t, ρ of the row.
         solution: p and the Cholesky factor of A.
     """
 
     vector: Float32Array
-    items: RowArray
+    history: Rows
+    observed: Float64Array
     problem: RowProblem
     solution: RowSolution
 
@@ -42,48 +46,41 @@ class FoldIn:
     def __init__(self, side: FixedSide, rule: RowRule) -> None:
         self._side = side
         self._rule = rule
-        self._gram = None if rule.kind == "explicit" else gram_matrix(rule.design(side.factors))
+        self._gram = gram_matrix(rule.design(side)) if rule.uses_gram else None
 
-    def solve(self, items: RowArray, values: Float32Array) -> FoldedRow:
-        """Fold in one history: distinct `items`, int32 ``(n,)``, with `values`, float32 ``(n,)``.
+    def solve(self, history: Rows) -> FoldedRow:
+        """Fold in one history of distinct items, a single row.
 
         An empty history folds in to zeros, as it does in training.
 
         Raises:
             SingularRowError: the values are so extreme that the row has no unique solution in float64.
         """
-        rows = Rows.one(items, values)
-        problem = self._rule.problem(rows, self._side)
-        observed = self._rule.design(self._side.factors[items])
-        if len(items) == 0:
-            solution = RowSolution(np.zeros(observed.shape[1]), np.eye(observed.shape[1]))
+        problem = self._rule.problem(history, self._side)
+        observed = self._rule.observed(history, self._side).astype(np.float64)
+        if len(observed) == 0:
+            n_factors = observed.shape[1]
+            solution = RowSolution(np.zeros(n_factors), np.eye(n_factors))
         else:
             solution = solve_row(observed, self._gram, problem)
-        if not np.isfinite(solution.vector).all():
+        completed = self._rule.complete(solution.vector[np.newaxis, :], history, self._side)
+        if not (np.abs(completed) < _LARGEST).all():  # neither is NaN
             raise SingularRowError("the row's solution is not finite")
-        vector = self._rule.complete(solution.vector[np.newaxis, :], rows)[0].astype(np.float32)
-        return FoldedRow(vector, items, problem, solution)
+        return FoldedRow(completed[0].astype(np.float32), history, observed, problem, solution)
 
     def contributions(self, row: FoldedRow, items: RowArray) -> Float64Array:
         """What each history item adds to the scores of `items`: float64, shape ``(len(items), n)``.
 
-        score(j) − intercept(j) = qⱼᵀp = Σᵢ tᵢ · qⱼᵀA⁻¹qᵢ: one solve with the row's Cholesky factor takes
+        score(j) − intercept(j) = xⱼᵀp = Σᵢ tᵢ · xⱼᵀA⁻¹xᵢ: one solve with the row's Cholesky factor takes
         every score apart, exactly.
         """
-        asked = self._rule.design(self._side.factors[items]).astype(np.float64)
-        observed = self._rule.design(self._side.factors[row.items]).astype(np.float64)
-        contributions: Float64Array = row.solution.inverse_times(asked.T).T @ observed.T * row.problem.targets
-        return contributions
+        asked = self._rule.asked(items, row.history, self._side).astype(np.float64)
+        contributions: Float64Array = (
+            row.solution.inverse_times(asked.T).T @ row.observed.T * row.problem.targets
+        )
+        offsets = self._rule.offsets(items, row.history, self._side)
+        return contributions if offsets is None else contributions + offsets
 
     def intercepts(self, row: FoldedRow, items: RowArray) -> Float64Array:
-        """What no history item explains of the scores of `items`: float64, shape ``(len(items),)``.
-
-        That is μ, the items' biases and the row's mean. (The bias of an explicit row is a coordinate of its
-        solution, so the contributions hold it already.)
-        """
-        intercepts = np.full(len(items), self._rule.global_mean)
-        if self._rule.biased:
-            intercepts += self._side.factors[items, -1]
-        if self._rule.kind == "projection" and self._rule.biased:
-            intercepts += row.vector[-1]
-        return intercepts
+        """What no history item explains of the scores of `items`: float64, shape ``(len(items),)``."""
+        return self._rule.intercepts(items, row.vector, self._side)

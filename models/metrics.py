@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from models.row_solve import Rows
-    from models.types import FloatArray, RowArray
+    from models.types import Float32Array, FloatArray, RowArray
 
 _BLOCK = 1024
 
 
 def predict_entries(
     user_factors: FloatArray, item_factors: FloatArray, rows: Rows, *, biased: bool
-) -> FloatArray:
+) -> Float32Array:
     """p_u·q_i (+ b_u + b_i where `biased`) of every entry of `rows`: float32, shape ``(n_entries,)``."""
     users, items = rows.row_numbers, rows.indices
     width = user_factors.shape[1] - biased

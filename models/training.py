@@ -22,7 +22,7 @@ from models.errors import DataError, TrainingError
 from models.fold_in import FoldIn
 from models.index.exact import ExactIndex, inverse_norms
 from models.index.planner import Queries, plan_retrieval
-from models.metrics import predict_entries, ranking_metrics, root_mean_squared_error
+from models.metrics import ranking_metrics, root_mean_squared_error
 from models.registry import FAMILIES
 from models.split import latest_split, random_split
 
@@ -140,7 +140,7 @@ def train(
         item_factors=model.items.factors,
         histories=dataset.histories,
         popularity=dataset.popularity(),
-        item_arrays={} if model.items.length_norms is None else {"length_norm": model.items.length_norms},
+        item_arrays=model.items.arrays,
         metadata=metadata,
         graphs=graphs,
     )
@@ -179,7 +179,7 @@ def certify_fold_in(model: FittedModel, dataset: Dataset, rng: np.random.Generat
     n_sampled = min(_CERTIFIED_USERS, len(dataset.users))
     users = np.sort(rng.choice(len(dataset.users), n_sampled, replace=False)).astype(np.int32)
     stored = model.user_factors[users]
-    folded = np.stack([fold_in.solve(*dataset.histories.row(user)).vector for user in users])
+    folded = np.stack([fold_in.solve(dataset.histories.only(user)).vector for user in users])
     difference = np.abs(folded - stored)
     norms = np.maximum(np.linalg.norm(stored, axis=1), np.finfo(np.float32).tiny)
     index = ExactIndex(model.items.factors)
@@ -206,7 +206,7 @@ def plan_indexes(
     users = np.flatnonzero(dataset.histories.lengths).astype(np.int32)
     users = rng.permutation(users)[:_SAMPLED_QUERIES]
     for_users = Queries(
-        np.stack([model.rule.query(vector) for vector in model.user_factors[users]]),
+        model.rule.query(model.user_factors[users]),
         [dataset.histories.row(user)[0] for user in users.tolist()],
     )
     factors = model.rule.without_bias(model.items.factors)
@@ -260,14 +260,7 @@ def _holdout_metrics(dataset: Dataset, plan: TrainingPlan, progress: Progress) -
         )
     training, hidden = dataset.with_entries(~test), dataset.with_entries(test).histories
     model = _fit(training, plan, progress)
-    biased = model.rule.biased
     popularity = training.popularity()
-
-    def by_model(users: RowArray) -> FloatArray:
-        queries = model.user_factors[users]
-        if biased:
-            queries[:, -1] = 1  # a copy already
-        return queries @ model.items.factors.T
 
     def by_popularity(users: RowArray) -> FloatArray:
         return np.tile(popularity.astype(np.float32), (len(users), 1))
@@ -275,14 +268,11 @@ def _holdout_metrics(dataset: Dataset, plan: TrainingPlan, progress: Progress) -
     metrics: dict[str, JsonValue] = {
         "holdout": plan.holdout,
         "share": HOLDOUT_SHARE,
-        "model": dict(ranking_metrics(by_model, training.histories, hidden, METRICS_K)),
+        "model": dict(ranking_metrics(model.score_users, training.histories, hidden, METRICS_K)),
         "popularity": dict(ranking_metrics(by_popularity, training.histories, hidden, METRICS_K)),
     }
-    if model.rule.predicts_values:
-        predicted = model.rule.global_mean + predict_entries(
-            model.user_factors, model.items.factors, hidden, biased=biased
-        )
-        metrics["rmse"] = root_mean_squared_error(predicted, hidden.values)
+    if model.predicts_values:
+        metrics["rmse"] = root_mean_squared_error(model.predict(hidden), hidden.values)
     return metrics
 
 

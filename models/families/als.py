@@ -89,7 +89,7 @@ class ALS:
 
 def _half_step(rule: ExplicitRule, rows: Rows, other: Float32Array) -> Float32Array:
     side = FixedSide(other)
-    return sweep(rows, rule.design(other), rule.problem(rows, side)).astype(np.float32, copy=False)
+    return sweep(rows, rule.design(side), rule.problem(rows, side)).astype(np.float32, copy=False)
 
 
 def _loss(rule: ExplicitRule, users: Rows, user_factors: Float32Array, item_factors: Float32Array) -> float:

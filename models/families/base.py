@@ -11,17 +11,20 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from models.errors import ConfigError, TrainingError
+from models.metrics import predict_entries
+from models.row_solve import Rows
 from models.row_solve.sweep import sweep
 
 if TYPE_CHECKING:
     from models.dataset import Dataset
     from models.row_rules import FixedSide, RowRule
-    from models.row_solve import Rows
-    from models.types import Float32Array
+    from models.types import Float32Array, Float64Array, RowArray
 
 Device: TypeAlias = Literal["cpu", "cuda"]
 
 _EXPLODED = 1e3
+_ENTRIES_PER_BLOCK = 100_000
+"""Entries whose own rows of a design are held at once."""
 
 
 class FamilyConfig(BaseModel):
@@ -54,7 +57,7 @@ class FittedModel:
     Attributes:
         rule: the row problem's convention.
         user_factors: float32, shape ``(n_users, D)``; equal to the fold-in of each user's own history.
-        items: the item side: float32 factors, shape ``(n_items, D)``, and BM25's norms if any.
+        items: the item side: float32 factors, shape ``(n_items, D)``, and what else the rule looks up.
         losses: the training loss after each iteration.
     """
 
@@ -62,6 +65,27 @@ class FittedModel:
     user_factors: Float32Array
     items: FixedSide
     losses: list[float]
+
+    @property
+    def predicts_values(self) -> bool:
+        """Whether `predict` means the value, rather than a preference."""
+        return self.rule.predicts_values
+
+    def score_users(self, users: RowArray) -> Float32Array:
+        """What ranks the items for users of the training set: shape ``(len(users), n_items)``."""
+        return self._scores(self.user_factors[users])
+
+    def score_histories(self, histories: Rows) -> Float32Array:
+        """What ranks the items for people never seen, folded in: shape ``(len(histories), n_items)``."""
+        return self._scores(closing_sweep(self.rule, histories, self.items))
+
+    def predict(self, entries: Rows) -> Float32Array:
+        """μ + b_u + b_i + p_u·q_i of every entry, whose rows are the training set's: ``(n_entries,)``."""
+        inner = predict_entries(self.user_factors, self.items.factors, entries, biased=self.rule.biased)
+        return inner + np.float32(self.rule.global_mean)
+
+    def _scores(self, vectors: Float32Array) -> Float32Array:
+        return self.rule.query(vectors) @ self.items.factors.T
 
 
 class Family(Protocol):
@@ -133,5 +157,24 @@ def closing_sweep(rule: RowRule, histories: Rows, items: FixedSide) -> Float32Ar
 
     Fits end here, so that stored user factors and the fold-in of the same history are the same numbers.
     """
-    solution = sweep(histories, rule.design(items.factors).astype(np.float64), rule.problem(histories, items))
-    return rule.complete(solution, histories).astype(np.float32)
+    if not rule.timed:
+        return _closed(rule, histories, rule.design(items).astype(np.float64), histories, items)
+    users = np.arange(len(histories), dtype=np.int32)
+    n_blocks = 1 + len(histories.indices) // _ENTRIES_PER_BLOCK
+    blocks = [histories.select(block) for block in np.array_split(users, n_blocks)]
+    return np.concatenate([_closed_by_entry(rule, block, items) for block in blocks])
+
+
+def _closed_by_entry(rule: RowRule, histories: Rows, items: FixedSide) -> Float32Array:
+    """The sweep with a row of the design for every entry."""
+    numbered = Rows(
+        histories.indptr, np.arange(len(histories.indices), dtype=np.int32), histories.values, histories.times
+    )
+    return _closed(rule, numbered, rule.observed(histories, items).astype(np.float64), histories, items)
+
+
+def _closed(
+    rule: RowRule, entries: Rows, design: Float64Array, histories: Rows, items: FixedSide
+) -> Float32Array:
+    solution = sweep(entries, design, rule.problem(histories, items))
+    return rule.complete(solution, histories, items).astype(np.float32)

@@ -24,6 +24,7 @@ from threadpoolctl import threadpool_limits
 from models.errors import ConfigError, DataError, TrainingError
 from models.families.base import FamilyConfig, FittedModel, LossWatch, check_factors, closing_sweep, silent
 from models.row_rules import BM25Weighting, FixedSide, ImplicitRule, LinearWeighting, Weighting
+from models.row_rules.weighting import LENGTH_NORM
 
 if TYPE_CHECKING:
     from models.dataset import Dataset
@@ -75,12 +76,12 @@ class IALS:
             alpha=config.alpha, regularization=config.regularization, weighting=config.weighting
         )
         histories = dataset.histories
-        length_norms = None
+        arrays = {}
         if isinstance(config.weighting, BM25Weighting):
             sums = np.bincount(histories.indices, np.abs(histories.values), minlength=dataset.shape[1])
-            length_norms = config.weighting.length_norms(sums.astype(np.float64))
+            arrays[LENGTH_NORM] = config.weighting.length_norms(sums.astype(np.float64))
         # The weighting looks only at the number of items, so factors that do not exist yet are not needed.
-        unfitted = FixedSide(np.empty((dataset.shape[1], 0), dtype=np.float32), length_norms)
+        unfitted = FixedSide(np.empty((dataset.shape[1], 0), dtype=np.float32), arrays)
         confidence = rule.confidence(histories, unfitted)
         if not confidence.any():
             raise DataError(
@@ -108,7 +109,7 @@ class IALS:
         except ModelFitError as error:
             raise TrainingError(f"the factors became NaN ({error}); raise the regularization") from error
         factors = trainer.item_factors if device == "cpu" else trainer.item_factors.to_numpy()
-        items = FixedSide(np.array(factors, dtype=np.float32, order="C"), length_norms)
+        items = FixedSide(np.array(factors, dtype=np.float32, order="C"), arrays)
         # What nobody likes has the solution 0. The trainer's conjugate gradients leave a rest of 1e-12, whose
         # direction would be taken for a meaning by whoever looks for similar items.
         liked = np.bincount(histories.indices[confidence > 0], minlength=dataset.shape[1])

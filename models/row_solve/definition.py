@@ -90,12 +90,13 @@ def solve_row(observed: FloatArray, gram: Float64Array | None, problem: RowProbl
     Raises:
         SingularRowError: A is not positive definite.
     """
-    rows = observed.astype(np.float64)
+    rows = observed.astype(np.float64, copy=False)
     matrix = (rows.T * problem.weights) @ rows
     if gram is not None:
-        matrix += problem.gram_weight * gram
+        matrix += gram if problem.gram_weight == 1 else problem.gram_weight * gram
     matrix.flat[:: len(matrix) + 1] += problem.ridge[0]
-    cholesky, info = dpotrf(matrix, lower=1, overwrite_a=1)
+    # A is symmetric: transposed, it has the layout that LAPACK overwrites instead of copying.
+    cholesky, info = dpotrf(matrix.T, lower=1, clean=0, overwrite_a=1)
     if info != 0:
         raise SingularRowError("the row's matrix is not positive definite")
     vector, _ = dpotrs(cholesky, problem.targets @ rows, lower=1)

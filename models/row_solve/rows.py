@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from models.types import Float32Array, PointerArray, RowArray
+    from models.types import BoolArray, Float32Array, PointerArray, RowArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,16 +19,18 @@ class Rows:
         indptr: int64, shape ``(n_rows + 1,)``; row ``u`` owns the entries ``indptr[u]:indptr[u + 1]``.
         indices: int32, shape ``(n_entries,)``; row numbers on the other side, ascending within a row.
         values: float32, shape ``(n_entries,)``; the interactions' values ``r``.
+        times: int64 seconds since the epoch, shape ``(n_entries,)``; None where they are not known.
     """
 
     indptr: PointerArray
     indices: RowArray
     values: Float32Array
+    times: PointerArray | None = None
 
     @classmethod
-    def one(cls, indices: RowArray, values: Float32Array) -> Rows:
+    def one(cls, indices: RowArray, values: Float32Array, times: PointerArray | None = None) -> Rows:
         """A single row: the history of somebody who is not in the table."""
-        return cls(np.array([0, len(indices)], dtype=np.int64), indices, values)
+        return cls(np.array([0, len(indices)], dtype=np.int64), indices, values, times)
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
@@ -38,13 +40,26 @@ class Rows:
         entries = slice(self.indptr[number], self.indptr[number + 1])
         return self.indices[entries], self.values[entries]
 
+    def only(self, number: int) -> Rows:
+        """One row by itself; its entries are views."""
+        entries = slice(self.indptr[number], self.indptr[number + 1])
+        times = None if self.times is None else self.times[entries]
+        return Rows.one(self.indices[entries], self.values[entries], times)
+
     def select(self, numbers: RowArray) -> Rows:
         """The given rows, in the given order, as a copy."""
         starts = self.indptr[numbers]
         lengths = self.indptr[numbers + 1] - starts
-        indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        entries = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], lengths)
-        return Rows(indptr, self.indices[entries], self.values[entries])
+        indptr = pointers(lengths)
+        return self._with(indptr, np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], lengths))
+
+    def kept(self, kept: BoolArray) -> Rows:
+        """The same rows with only the kept entries, bool, shape ``(n_entries,)``, as a copy."""
+        return self._with(pointers(np.bincount(self.row_numbers[kept], minlength=len(self))), kept)
+
+    def _with(self, indptr: PointerArray, entries: PointerArray | BoolArray) -> Rows:
+        times = None if self.times is None else self.times[entries]
+        return Rows(indptr, self.indices[entries], self.values[entries], times)
 
     @property
     def lengths(self) -> PointerArray:
@@ -59,5 +74,14 @@ class Rows:
     def transposed(self, n_columns: int) -> Rows:
         """The same entries by column: the other side's view of the table."""
         order = np.argsort(self.indices, kind="stable")
-        indptr = np.concatenate([[0], np.cumsum(np.bincount(self.indices, minlength=n_columns))])
-        return Rows(indptr.astype(np.int64), self.row_numbers[order], self.values[order])
+        return Rows(
+            pointers(np.bincount(self.indices, minlength=n_columns)),
+            self.row_numbers[order],
+            self.values[order],
+            None if self.times is None else self.times[order],
+        )
+
+
+def pointers(lengths: PointerArray) -> PointerArray:
+    """CSR row pointers, int64, shape ``(n_rows + 1,)``, from the number of entries per row."""
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)

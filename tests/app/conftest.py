@@ -17,7 +17,8 @@ import pytest
 import uvicorn
 
 from app.main import create_app
-from app.recommender import Interaction, Options, Recommender
+from app.posted_history import Interaction
+from app.recommender import Options, Recommender
 from app.settings import Settings
 from models.artifact import publish
 from models.dataset import Dataset
@@ -218,7 +219,6 @@ def publish_small() -> Publish:
                 indices,
                 rng.integers(1, 6, len(indices)).astype(np.float32),
             ),
-            timestamps=None,
             has_values=True,
         )
         plan = TrainingPlan(family=family, config=configure(family, {"factors": 4}), seed=seed)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.recommender import Interaction, Options, Recommender
+from app.posted_history import Interaction
+from app.recommender import Options, Recommender
 from app.snapshot import load
 from models.artifact import publish
 from models.errors import RequestError, UnknownItemError, UnknownUserError

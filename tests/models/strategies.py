@@ -22,9 +22,8 @@ def make_dataset(table, *, has_values=True, timestamps=None):
     users = IdMap.build([f"u{row:05}" for row in range(n_users)])
     items = IdMap.build([f"i{row:05}" for row in range(n_items)])
     assert users.to_internal(["u00000"], missing="raise").tolist() == [0]
-    return Dataset(
-        users, items, Rows(indptr, indices, table[observed].astype(np.float32)), timestamps, has_values
-    )
+    histories = Rows(indptr, indices, table[observed].astype(np.float32), timestamps)
+    return Dataset(users, items, histories, has_values)
 
 
 def clustered_table(n_users, n_items, n_clusters, rng, density=0.25):

@@ -61,7 +61,7 @@ def test_fold_in_of_every_users_history_is_the_stored_vector(family, hyperparame
     """What serving folds in and what training stored are the same numbers, for every user."""
     model = fit(family, hyperparameters, dataset)
     fold_in = FoldIn(model.items, model.rule)
-    folded = [fold_in.solve(*dataset.histories.row(user)).vector for user in range(len(dataset.users))]
+    folded = [fold_in.solve(dataset.histories.only(user)).vector for user in range(len(dataset.users))]
     # Both are float64 solutions rounded to float32; 1e-5 is the promise, not the precision.
     assert_allclose(folded, model.user_factors, rtol=1e-5, atol=1e-6)
 
@@ -328,6 +328,6 @@ def test_bm25_of_zeros_is_zero():
     rows = Rows.one(np.array([0, 1], np.int32), np.array([0.0, 2.0], np.float32))
     weighting = BM25Weighting(b=1.0)
     norms = weighting.length_norms(np.array([0.0, 2.0, 4.0]))
-    confidence = weighting.confidence(rows, FixedSide(np.zeros((3, 1), np.float32), norms))
+    confidence = weighting.confidence(rows, FixedSide(np.zeros((3, 1), np.float32), {"length_norm": norms}))
     assert confidence[0] == 0
     assert np.isfinite(confidence).all()

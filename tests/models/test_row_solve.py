@@ -39,7 +39,7 @@ def test_an_implicit_row_is_the_dense_least_squares_solution(case, alpha, ridge)
     """Fold-in of one implicit history equals dense weighted least squares over every item."""
     factors, items, values = case
     rule = ImplicitRule(alpha=alpha, regularization=ridge)
-    row = FoldIn(FixedSide(factors), rule).solve(items, values)
+    row = FoldIn(FixedSide(factors), rule).solve(Rows.one(items, values))
     confidence = np.ones(len(factors))
     confidence[items] = np.abs(np.float32(alpha) * values)
     preference = np.zeros(len(factors))
@@ -57,7 +57,7 @@ def test_an_explicit_row_is_the_dense_ridge_solution(case, regularization, ridge
     factors, items, values = case
     factors = np.concatenate([factors, np.linspace(-1, 1, len(factors), dtype=np.float32)[:, None]], axis=1)
     rule = ExplicitRule(global_mean=2.5, regularization=regularization, ridge=ridge)
-    row = FoldIn(FixedSide(factors), rule).solve(items, values)
+    row = FoldIn(FixedSide(factors), rule).solve(Rows.one(items, values))
     design = np.concatenate([factors[:, :-1], np.ones((len(factors), 1))], axis=1)
     observed = np.zeros(len(factors))
     observed[items] = 1
@@ -79,8 +79,8 @@ def test_the_sweep_is_the_definition_for_every_row(rule, seed, density):
     rows = make_dataset(table).histories
     side = FixedSide(rng.normal(size=(20, 7)).astype(np.float32))
     fold_in = FoldIn(side, rule)
-    swept = sweep(rows, rule.design(side.factors).astype(np.float64), rule.problem(rows, side))
-    one_by_one = [fold_in.solve(*rows.row(number)).vector for number in range(len(rows))]
+    swept = sweep(rows, rule.design(side).astype(np.float64), rule.problem(rows, side))
+    one_by_one = [fold_in.solve(rows.only(number)).vector for number in range(len(rows))]
     assert_allclose(swept, one_by_one, rtol=1e-5, atol=1e-6)  # the definition's result is rounded to float32
 
 
@@ -91,7 +91,7 @@ def test_the_float32_sweep_follows_the_float64_sweep():
     side = FixedSide(rng.normal(size=(60, 17)).astype(np.float32))
     rule = RULES[2]
     problem = rule.problem(rows, side)
-    design = rule.design(side.factors)
+    design = rule.design(side)
     exact = sweep(rows, design.astype(np.float64), problem)
     assert_allclose(sweep(rows, design, problem), exact, rtol=1e-3, atol=1e-3)  # float32, condition ~1e3
 
@@ -104,7 +104,7 @@ def test_no_small_step_from_the_solution_lowers_the_objective():
     items = rng.normal(size=(20, 5))
     rule = ExplicitRule(global_mean=3.0, regularization=0.2, ridge="frequency")
     side = FixedSide(items.astype(np.float32))
-    users = sweep(rows, rule.design(side.factors).astype(np.float64), rule.problem(rows, side))
+    users = sweep(rows, rule.design(side).astype(np.float64), rule.problem(rows, side))
     ridges = 0.2 * rows.lengths, np.zeros(20)
     least = reference.explicit_objective(table, 3.0, users, side.factors, ridges)
     for _ in range(50):
@@ -120,7 +120,7 @@ def test_contributions_and_intercept_sum_to_the_score(case, rule, asked):
         factors = np.concatenate([factors, factors[:, ::-1]], axis=1)
     item = np.array([asked % len(factors)], dtype=np.int32)
     fold_in = FoldIn(FixedSide(factors), rule)
-    row = fold_in.solve(items, values)
+    row = fold_in.solve(Rows.one(items, values))
     parts = fold_in.contributions(row, item)
     p, q = row.vector.astype(np.float64), factors[item[0]].astype(np.float64)
     score = rule.global_mean + (p[:-1] @ q[:-1] + p[-1] + q[-1] if rule.biased else p @ q)
@@ -136,8 +136,8 @@ def test_the_order_of_a_history_does_not_matter(case, rule, order):
     shuffled = list(range(len(items)))
     order.shuffle(shuffled)
     fold_in = FoldIn(FixedSide(factors), rule)
-    first = fold_in.solve(items, values).vector
-    second = fold_in.solve(items[shuffled], values[shuffled]).vector
+    first = fold_in.solve(Rows.one(items, values)).vector
+    second = fold_in.solve(Rows.one(items[shuffled], values[shuffled])).vector
     assert_allclose(first, second, rtol=1e-5, atol=1e-5)
 
 
@@ -145,7 +145,7 @@ def test_the_order_of_a_history_does_not_matter(case, rule, order):
 def test_an_empty_history_folds_in_to_zeros(rule):
     """The empty history is decided in one place: zeros, as the training sweep leaves it."""
     side = FixedSide(np.eye(4, dtype=np.float32))
-    row = FoldIn(side, rule).solve(np.empty(0, np.int32), np.empty(0, np.float32))
+    row = FoldIn(side, rule).solve(Rows.one(np.empty(0, np.int32), np.empty(0, np.float32)))
     assert not row.vector.any()
 
 
@@ -173,7 +173,7 @@ def test_bm25_weighs_as_implicit_does():
     rows = make_dataset(table).histories
     weighting = BM25Weighting(k1=50, b=0.6)
     norms = weighting.length_norms(np.nansum(table, axis=0))
-    ours = weighting.confidence(rows, FixedSide(np.zeros((30, 1), np.float32), norms))
+    ours = weighting.confidence(rows, FixedSide(np.zeros((30, 1), np.float32), {"length_norm": norms}))
     dense = np.nan_to_num(table)
     theirs = implicit.nearest_neighbours.bm25_weight(csr_matrix(dense.T), K1=50, B=0.6).toarray().T
     assert_allclose(ours, theirs[dense > 0], rtol=1e-5)
@@ -182,7 +182,7 @@ def test_bm25_weighs_as_implicit_does():
 def test_weightings_keep_the_sign_of_a_dislike():
     """A negative value stays negative under every weighting, and mirrors the positive one."""
     rows = Rows.one(np.array([0, 1], np.int32), np.array([4.0, -4.0], np.float32))
-    side = FixedSide(np.zeros((9, 1), np.float32), np.ones(9, np.float32))
+    side = FixedSide(np.zeros((9, 1), np.float32), {"length_norm": np.ones(9, np.float32)})
     for weighting in (LinearWeighting(), LogWeighting(), BM25Weighting()):
         liked, disliked = weighting.confidence(rows, side)
         assert liked > 0
