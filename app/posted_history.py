@@ -57,7 +57,7 @@ class HistoryReader:
             if row is None:
                 ignored.append(interaction.item_id)
                 continue
-            value = self._value(interaction)
+            value = self._implied(interaction) if interaction.value is None else interaction.value
             time = self._now if interaction.timestamp is None else interaction.timestamp
             if row in values:
                 value = self._merged(interaction, values[row], value, is_later=time >= times[row])
@@ -87,9 +87,8 @@ class HistoryReader:
                     "on a table without duplicates; send each item once"
                 )
 
-    def _value(self, interaction: Interaction) -> float:
-        if interaction.value is not None:
-            return interaction.value
+    def _implied(self, interaction: Interaction) -> float:
+        """What an interaction without a value is worth."""
         if self._rule.needs_values:
             raise RequestError(
                 f"interaction with item {interaction.item_id!r} has no value, but model {self._version} was "
