@@ -1,42 +1,12 @@
-"""``python -m app``: serve with uvicorn, as ``FOLDREC_*`` says."""
+"""``python -m app``: what makes importing the service cheap, then the service."""
 
-import argparse
 import gc
-
-import uvicorn
-
-from app import logs
-from app.main import create_app
-from app.settings import settings_or_exit, settings_table
-
-
-def main() -> None:
-    """Serve until SIGTERM or SIGINT, then finish the requests in flight."""
-    argparse.ArgumentParser(
-        prog="python -m app",
-        description="Serve the newest artifact. Everything is set by environment variables:",
-        epilog=settings_table(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    ).parse_args()
-    settings = settings_or_exit()
-    logs.configure(settings.log_level)
-    app = create_app(settings)
-    gc.freeze()  # a full collection walks all that was imported: some request would wait 16 ms for it
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        http="httptools",
-        loop="uvloop",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=settings.access_log,
-        proxy_headers=settings.access_log,  # nothing else looks at the client's address
-        server_header=False,
-        timeout_graceful_shutdown=settings.drain_seconds,
-    )
-
+import os
 
 if __name__ == "__main__":
+    gc.disable()  # importing leaves no garbage to look for; `serve` enables it again
+    # Requests have one BLAS thread each. A pool of more would spin while the rest is imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from app.serve import main
+
     main()
