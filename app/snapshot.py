@@ -81,10 +81,11 @@ def load(root: Path) -> Snapshot:
         artifact.manifest.retrieval["similar"],
     )
     side = FixedSide(artifact.item_factors, artifact.item_arrays)
-    for name in sorted(rule.array_names - artifact.item_arrays.keys()):
-        raise ArtifactError(
-            f"{artifact.directory}: its rule looks up item_{name}.npy, which is missing; train again"
-        )
+    needed = {f"item_{name}.npy" for name in rule.array_names} | (
+        {"history_times.npy"} if rule.timed else set()
+    )
+    for name in sorted(needed - artifact.manifest.files.keys()):
+        raise ArtifactError(f"{artifact.directory}: its rule looks up {name}, which is missing; train again")
     finished = datetime.now(UTC)
     return Snapshot(
         artifact=artifact,

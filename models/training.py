@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -138,7 +138,7 @@ def train(
         items=dataset.items,
         user_factors=model.user_factors,
         item_factors=model.items.factors,
-        histories=dataset.histories,
+        histories=dataset.histories if model.rule.timed else replace(dataset.histories, times=None),
         popularity=dataset.popularity(),
         item_arrays=model.items.arrays,
         metadata=metadata,

@@ -8,6 +8,7 @@ One directory per version, ``<root>/<version>/``, and ``<root>/CURRENT`` naming 
 ``user_ids.marisa``, ``item_ids.marisa``       ids and rows
 ``user_factors.npy``, ``item_factors.npy``     float32, ``(n, D)``
 ``history_{indptr,items,values}.npy``          what each user did, as CSR: int64, int32, float32
+``history_times.npy``                          optional: when, where the row rule asks; int64 seconds
 ``popularity.npy``                             int64, ``(n_items,)``: interactions of each item
 ``item_<name>.npy``                            further arrays per item that a row rule needs
 ``metadata.jsonl``, ``metadata_offsets.npy``   optional: one JSON object per item, int64 ``(n_items + 1,)``

@@ -22,6 +22,7 @@ ITEM_FACTORS: Final = "item_factors.npy"
 HISTORY_INDPTR: Final = "history_indptr.npy"
 HISTORY_ITEMS: Final = "history_items.npy"
 HISTORY_VALUES: Final = "history_values.npy"
+HISTORY_TIMES: Final = "history_times.npy"
 POPULARITY: Final = "popularity.npy"
 DTYPES: Final = {
     USER_FACTORS: np.float32,
@@ -32,6 +33,8 @@ DTYPES: Final = {
     POPULARITY: np.int64,
 }
 """The arrays that every artifact has."""
+OPTIONAL_DTYPES: Final = {HISTORY_TIMES: np.int64}
+"""The arrays that an artifact may have."""
 
 _BLOCK: Final = 65_536
 """Elements looked at in one go, so that temporaries stay in the CPU's cache whatever the array's size."""
@@ -51,7 +54,8 @@ class ModelArrays:
         user_factors: float32, shape ``(n_users, D)``; D is the number of factors, plus one where the row rule
             is biased.
         item_factors: float32, shape ``(n_items, D)``.
-        histories: what each user did, item rows ascending within a user; ``n_users`` rows.
+        histories: what each user did, item rows ascending within a user; ``n_users`` rows. Their times are
+            kept where the row rule depends on them.
         popularity: number of interactions of each item, int64, shape ``(n_items,)``.
         item_arrays: further numeric arrays with one entry per item, by name; each is stored as
             `item_<name>.npy`.
@@ -74,6 +78,7 @@ class ModelArrays:
             HISTORY_ITEMS: self.histories.indices,
             HISTORY_VALUES: self.histories.values,
             POPULARITY: self.popularity,
+            **({} if self.histories.times is None else {HISTORY_TIMES: self.histories.times}),
             **{item_array_file(name): array for name, array in self.item_arrays.items()},
         }
 
@@ -98,6 +103,8 @@ class ModelArrays:
         _check_shape(HISTORY_INDPTR, self.histories.indptr, (n_users + 1,))
         _check_shape(HISTORY_ITEMS, self.histories.indices, (n_entries,))
         _check_shape(HISTORY_VALUES, self.histories.values, (n_entries,))
+        if self.histories.times is not None:
+            _check_shape(HISTORY_TIMES, self.histories.times, (n_entries,))
         _check_shape(POPULARITY, self.popularity, (n_items,))
         for name, array in self.item_arrays.items():
             _check_shape(item_array_file(name), array, (n_items, *array.shape[1:]))
@@ -124,7 +131,7 @@ def item_array_name(file: str) -> str | None:
 
 
 def _check_dtype(name: str, array: AnyArray) -> None:
-    expected = DTYPES.get(name)
+    expected = (DTYPES | OPTIONAL_DTYPES).get(name)
     if expected is not None and array.dtype != expected:
         raise InconsistencyError(f"{name}: {array.dtype.str} where {np.dtype(expected).str} is expected")
     if array.dtype.kind not in "biuf" or not array.dtype.isnative:

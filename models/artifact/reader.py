@@ -11,8 +11,10 @@ from models.artifact.arrays import (
     DTYPES,
     HISTORY_INDPTR,
     HISTORY_ITEMS,
+    HISTORY_TIMES,
     HISTORY_VALUES,
     ITEM_FACTORS,
+    OPTIONAL_DTYPES,
     POPULARITY,
     USER_FACTORS,
     AnyArray,
@@ -130,7 +132,7 @@ def _verify_files(directory: Path, entries: dict[str, FileEntry]) -> None:
 
 
 def _verify_kind(name: str) -> None:
-    known = name in _REQUIRED or name in (METADATA, METADATA_OFFSETS)
+    known = name in {*_REQUIRED, *OPTIONAL_DTYPES, METADATA, METADATA_OFFSETS}
     if not (known or item_array_name(name) or name.endswith(_GRAPH_SUFFIX)):
         raise InconsistencyError(f"{name}: schema version 1 knows no such file")
 
@@ -151,7 +153,12 @@ def _open_verified(directory: Path, manifest: Manifest) -> Artifact:
         items=IdMap.open(directory / ITEM_IDS),
         user_factors=arrays[USER_FACTORS],
         item_factors=arrays[ITEM_FACTORS],
-        histories=Rows(arrays[HISTORY_INDPTR], arrays[HISTORY_ITEMS], arrays[HISTORY_VALUES]),
+        histories=Rows(
+            arrays[HISTORY_INDPTR],
+            arrays[HISTORY_ITEMS],
+            arrays[HISTORY_VALUES],
+            arrays.get(HISTORY_TIMES),
+        ),
         popularity=arrays[POPULARITY],
         item_arrays={
             extra: array for name, array in arrays.items() if (extra := item_array_name(name)) is not None

@@ -230,7 +230,8 @@ def test_a_file_of_unknown_kind_is_refused(version: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", sorted(FILES - {"manifest.json", "manifest.sha256", "item_length_norms.npy"})
+    "name",
+    sorted(FILES - {"manifest.json", "manifest.sha256", "item_length_norms.npy", "history_times.npy"}),
 )
 def test_a_file_that_the_manifest_forgets_is_missed(version: Path, name: str) -> None:
     """What every version has must be listed; metadata come in twos; a measured graph must be there."""
@@ -286,6 +287,8 @@ FOREIGN: list[tuple[str, Callable[[np.ndarray], Any]]] = [
     ("history_items.npy", lambda array: array[0]),
     ("history_values.npy", put(0, np.nan)),
     ("history_values.npy", lambda array: array[1:]),
+    ("history_times.npy", lambda array: array[1:]),
+    ("history_times.npy", lambda array: array.astype(np.float64)),
     ("popularity.npy", put(7, -1)),
     ("popularity.npy", lambda array: array[1:]),
     ("item_length_norms.npy", put(19, np.nan)),
