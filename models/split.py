@@ -36,13 +36,15 @@ def latest_split(dataset: Dataset, share: float) -> BoolArray:
             "a holdout by time needs timestamps; name their --time-column, or use --holdout random"
         )
     rows = dataset.histories
-    return _last_of_each(np.lexsort((dataset.timestamps, rows.row_numbers)), rows.lengths, share)
+    order = np.lexsort((dataset.timestamps, rows.row_numbers))
+    return _last_of_each(order, rows.lengths, _share_of_each(rows.lengths, share))
 
 
 def random_split(dataset: Dataset, share: float, rng: np.random.Generator) -> BoolArray:
     """Hold out a random share of each user's entries, rounded down: bool, shape ``(n_entries,)``."""
     rows = dataset.histories
-    return _last_of_each(np.lexsort((rng.random(len(rows.indices)), rows.row_numbers)), rows.lengths, share)
+    order = np.lexsort((rng.random(len(rows.indices)), rows.row_numbers))
+    return _last_of_each(order, rows.lengths, _share_of_each(rows.lengths, share))
 
 
 def random_folds(dataset: Dataset, n_folds: int, rng: np.random.Generator) -> Iterator[BoolArray]:
@@ -52,10 +54,82 @@ def random_folds(dataset: Dataset, n_folds: int, rng: np.random.Generator) -> It
         yield fold == number
 
 
-def _last_of_each(order: PointerArray, lengths: PointerArray, share: float) -> BoolArray:
-    """Mark the last `share` of every user's entries, taken in `order` (sorted by user, then as wished)."""
+def leave_latest_out(dataset: Dataset, count: int) -> BoolArray:
+    """Hold out the latest `count` entries of each user who has more: bool, shape ``(n_entries,)``.
+
+    Raises:
+        DataError: there are no timestamps.
+    """
+    if dataset.timestamps is None:
+        raise DataError(
+            "leaving the latest entries out needs timestamps; name their --time-column, or leave random "
+            "ones out with --leave-by random"
+        )
+    rows = dataset.histories
+    return _last_n_of_each(np.lexsort((dataset.timestamps, rows.row_numbers)), rows.lengths, count)
+
+
+def leave_random_out(dataset: Dataset, count: int, rng: np.random.Generator) -> BoolArray:
+    """Hold out `count` random entries of each user who has more: bool, shape ``(n_entries,)``."""
+    rows = dataset.histories
+    order = np.lexsort((rng.random(len(rows.indices)), rows.row_numbers))
+    return _last_n_of_each(order, rows.lengths, count)
+
+
+def after_cut(dataset: Dataset, share: float) -> tuple[BoolArray, int]:
+    """Hold out everything that happened at or after one moment, the same for everybody.
+
+    Args:
+        dataset: a dataset with timestamps.
+        share: of all entries, in (0, 1), that is to be held out. Entries of one second stay together, so a
+            little less may be.
+
+    Returns:
+        What is held out, bool, shape ``(n_entries,)``, and the moment, seconds since the epoch.
+
+    Raises:
+        DataError: there are no timestamps, or one second holds the whole end of the table.
+    """
+    times = dataset.timestamps
+    if times is None:
+        raise DataError(
+            "a split at one moment needs timestamps; name their --time-column, or choose another --split"
+        )
+    ordered = np.sort(times)
+    n_before = len(times) - int(np.floor(len(times) * share))
+    cut = int(ordered[min(n_before, len(times) - 1)])
+    if n_before > 0 and ordered[n_before - 1] == cut:  # ties would be torn apart: cut after them
+        later = int(np.searchsorted(ordered, cut, side="right"))
+        if later == len(times):
+            raise DataError(
+                f"the latest entries all have the time {cut}, so none can be held out; use a larger "
+                "--test-share, or choose another --split"
+            )
+        cut = int(ordered[later])
+    return times >= cut, cut
+
+
+def random_users(dataset: Dataset, share: float, rng: np.random.Generator) -> BoolArray:
+    """A random share of the users, rounded down: bool, shape ``(n_users,)``."""
+    n_users = len(dataset.users)
+    chosen = np.zeros(n_users, dtype=bool)
+    chosen[rng.permutation(n_users)[: int(n_users * share)]] = True
+    return chosen
+
+
+def _last_n_of_each(order: PointerArray, lengths: PointerArray, count: int) -> BoolArray:
+    """Mark the last `count` entries, taken in `order`, of every user who has more than that."""
+    return _last_of_each(order, lengths, np.where(lengths > count, count, 0))
+
+
+def _last_of_each(order: PointerArray, lengths: PointerArray, counts: PointerArray) -> BoolArray:
+    """Mark the last `counts` of every user's entries, taken in `order` (sorted by user, then as wished)."""
     position = np.arange(len(order)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    kept = lengths - np.floor(lengths * share).astype(np.int64)
     held_out = np.empty(len(order), dtype=bool)
-    held_out[order] = position >= np.repeat(kept, lengths)
+    held_out[order] = position >= np.repeat(lengths - counts, lengths)
     return held_out
+
+
+def _share_of_each(lengths: PointerArray, share: float) -> PointerArray:
+    counts: PointerArray = np.floor(lengths * share).astype(np.int64)
+    return counts
