@@ -9,8 +9,11 @@ from pydantic import ValidationError
 
 from models.errors import ConfigError
 from models.families.als import ALS, ALSConfig
+from models.families.funk_svd import FunkSVD, FunkSVDConfig
 from models.families.ials import IALS, IALSConfig
 from models.families.svd import SVD, SVDConfig
+from models.families.svdpp import SVDPP, SVDPPConfig
+from models.families.timesvdpp import TimeSVDPP, TimeSVDPPConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,8 +31,11 @@ class FamilyEntry:
 
 FAMILIES: dict[str, FamilyEntry] = {
     "als": FamilyEntry(ALSConfig, ALS),
+    "funk_svd": FamilyEntry(FunkSVDConfig, FunkSVD),
     "ials": FamilyEntry(IALSConfig, IALS),
     "svd": FamilyEntry(SVDConfig, SVD),
+    "svdpp": FamilyEntry(SVDPPConfig, SVDPP),
+    "timesvdpp": FamilyEntry(TimeSVDPPConfig, TimeSVDPP),
 }
 
 

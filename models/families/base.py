@@ -146,8 +146,8 @@ class LossWatch:
         if not np.isfinite(loss) or loss > _EXPLODED * abs(self.losses[0]):
             raise TrainingError(
                 f"the loss is {loss:.6g} after iteration {len(self.losses)} of {self.iterations} "
-                f"(it was {self.losses[0]:.6g} after the first); raise the regularization, lower alpha, "
-                "or check the table for extreme values"
+                f"(it was {self.losses[0]:.6g} after the first); raise the regularization, lower alpha or "
+                "the learning rate, or check the table for extreme values"
             )
         self.progress(Iteration(len(self.losses), self.iterations, loss, time.perf_counter() - self._started))
 
@@ -157,24 +157,28 @@ def closing_sweep(rule: RowRule, histories: Rows, items: FixedSide) -> Float32Ar
 
     Fits end here, so that stored user factors and the fold-in of the same history are the same numbers.
     """
+    return rule.complete(row_solutions(rule, histories, items), histories, items).astype(np.float32)
+
+
+def row_solutions(rule: RowRule, histories: Rows, items: FixedSide) -> Float64Array:
+    """The solution of every row's problem, before it is completed: float64, shape ``(n_rows, d)``."""
     if not rule.timed:
-        return _closed(rule, histories, rule.design(items).astype(np.float64), histories, items)
+        return _solutions(rule, histories, rule.design(items).astype(np.float64), histories, items)
     users = np.arange(len(histories), dtype=np.int32)
     n_blocks = 1 + len(histories.indices) // _ENTRIES_PER_BLOCK
     blocks = [histories.select(block) for block in np.array_split(users, n_blocks)]
-    return np.concatenate([_closed_by_entry(rule, block, items) for block in blocks])
+    return np.concatenate([_solutions_by_entry(rule, block, items) for block in blocks])
 
 
-def _closed_by_entry(rule: RowRule, histories: Rows, items: FixedSide) -> Float32Array:
+def _solutions_by_entry(rule: RowRule, histories: Rows, items: FixedSide) -> Float64Array:
     """The sweep with a row of the design for every entry."""
     numbered = Rows(
         histories.indptr, np.arange(len(histories.indices), dtype=np.int32), histories.values, histories.times
     )
-    return _closed(rule, numbered, rule.observed(histories, items).astype(np.float64), histories, items)
+    return _solutions(rule, numbered, rule.observed(histories, items).astype(np.float64), histories, items)
 
 
-def _closed(
+def _solutions(
     rule: RowRule, entries: Rows, design: Float64Array, histories: Rows, items: FixedSide
-) -> Float32Array:
-    solution = sweep(entries, design, rule.problem(histories, items))
-    return rule.complete(solution, histories, items).astype(np.float32)
+) -> Float64Array:
+    return np.asarray(sweep(entries, design, rule.problem(histories, items)), dtype=np.float64)

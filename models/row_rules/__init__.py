@@ -9,6 +9,8 @@ rule                     g   wᵢ           tᵢ                 ρ
 `ImplicitRule`           1   abs(cᵢ) − 1  max(cᵢ, 0)         λ
 `ExplicitRule`           0   1            rᵢ − μ − bᵢ        λ, or λ·n
 `ProjectionRule`         1   0            rᵢ − μ − bᵢ − b̄    0
+`SVDPPRule`              0   1            rᵢ − μ − bᵢ − qᵢ·z  λ·n
+`TimeSVDPPRule`          0   1            the same at its time  λ·n
 ======================  ===  ===========  =================  ============
 
 (n: entries in the row; c: confidence of an entry.)
@@ -22,11 +24,17 @@ from models.row_rules.base import Duplicates, FixedSide, Rule
 from models.row_rules.explicit import ExplicitRule
 from models.row_rules.implicit import ImplicitRule
 from models.row_rules.projection import ProjectionRule
+from models.row_rules.svdpp import IMPLICIT_FACTORS, SVDPPRule
+from models.row_rules.timesvdpp import BIN_BIASES, Periods, TimeSVDPPRule
 from models.row_rules.weighting import BM25Weighting, LinearWeighting, LogWeighting, Weighting
 
-RowRule: TypeAlias = Annotated[ImplicitRule | ExplicitRule | ProjectionRule, Field(discriminator="kind")]
+RowRule: TypeAlias = Annotated[
+    ImplicitRule | ExplicitRule | ProjectionRule | SVDPPRule | TimeSVDPPRule, Field(discriminator="kind")
+]
 
 __all__ = [
+    "BIN_BIASES",
+    "IMPLICIT_FACTORS",
     "BM25Weighting",
     "Duplicates",
     "ExplicitRule",
@@ -34,8 +42,11 @@ __all__ = [
     "ImplicitRule",
     "LinearWeighting",
     "LogWeighting",
+    "Periods",
     "ProjectionRule",
     "RowRule",
     "Rule",
+    "SVDPPRule",
+    "TimeSVDPPRule",
     "Weighting",
 ]
