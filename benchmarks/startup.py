@@ -136,8 +136,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--work", type=Path, help="where artifacts are kept for another run")
     work = parser.parse_args().work
-    table = Table(title=f"start to ready, {_FACTORS} factors, median of {_RUNS}")
-    for column in ("users", "items", "interactions", "artifact, MB", "seconds", "slowest", "CPU seconds"):
+    table = Table(title=f"start to ready, {_FACTORS} factors, seconds, medians of {_RUNS}")
+    for column in ("users", "items", "interactions", "MB", "to ready", "slowest", "CPU"):
         table.add_column(column, justify="right")
     with tempfile.TemporaryDirectory() as temporary:
         for users, items, interactions in _SIZES:
