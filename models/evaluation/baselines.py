@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Never
 
 import numpy as np
 
+from models.evaluation.comparison import Candidate
+
 if TYPE_CHECKING:
     from models.dataset import Dataset
     from models.row_solve import Rows
@@ -62,3 +64,16 @@ class Random:
     def predict(self, entries: Rows) -> Never:
         """Random numbers predict no values."""
         raise NotImplementedError
+
+
+def baselines(seed: int) -> list[Candidate]:
+    """What every comparison includes."""
+    return [
+        Candidate("popularity", lambda data, _: Popularity(data), "popularity", compares_items=False),
+        Candidate(
+            "random",
+            lambda data, _: Random(len(data.items), np.random.default_rng(seed)),
+            "random",
+            compares_items=False,
+        ),
+    ]

@@ -40,12 +40,14 @@ class Candidate:
         fit: makes the model of a training set.
         family: its family, for the record.
         config: its hyperparameters, for the record.
+        compares_items: whether it has an opinion on which items are alike.
     """
 
     name: str
     fit: Fit
     family: str
     config: dict[str, Any] = field(default_factory=dict)
+    compares_items: bool = True
 
 
 class _Record(BaseModel):

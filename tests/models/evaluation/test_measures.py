@@ -1,4 +1,4 @@
-"""Metrics against independent implementations: trec_eval (ir-measures), scikit-learn, a few lines of NumPy."""
+"""Metrics against independent code: trec_eval (ir-measures), scikit-learn, a few lines of NumPy."""
 
 from __future__ import annotations
 

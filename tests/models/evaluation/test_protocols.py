@@ -111,7 +111,7 @@ def test_people_and_items_unseen_before_the_cut_are_counted():
 
 
 def test_strangers_are_unknown_to_training_and_known_by_four_fifths():
-    """A fifth of the users has no training entry; of each, a fifth of the entries, rounded down, is hidden."""
+    """A fifth of the users has no training entry; of each, a fifth of the entries (rounded down) hides."""
     data = dataset(n_users=50)
     (judged,) = Split(data, SplitDefinition(name="strong", seed=3)).rounds()
     strangers = np.flatnonzero(judged.training.histories.lengths == 0)

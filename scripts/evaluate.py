@@ -1,0 +1,321 @@
+"""Compare models on what they have not seen: any number of recipes, one split, one table.
+
+python -m scripts.evaluate --interactions data/movielens-100k --recipe recipes/ials.toml \
+    --recipe recipes/als.toml --split strong --json out.json --html report.html
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path  # noqa: TC003 - typer reads it
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from models.dataset import Dataset, build_dataset
+from models.dataset_directory import open_dataset_directory
+from models.errors import ConfigError
+from models.evaluation.baselines import baselines
+from models.evaluation.comparison import Candidate, Watcher, check_measures, compare
+from models.evaluation.curves import Iterated, learning_curve
+from models.evaluation.judge import check_list_length
+from models.evaluation.measures import MEASURES, SYSTEM_MEASURES
+from models.evaluation.protocols import Split, SplitDefinition
+from models.evaluation.similar import similar_items, well_known
+from models.interactions import read_interactions
+from models.item_table import read_items
+from models.layouts import PRESETS, choose_layout
+from models.registry import FAMILIES, configure
+from scripts.covers import fetch_covers
+from scripts.evaluation_report import EyeTest, LookedAt, Report, render_html
+from scripts.evaluation_table import metrics_table, rounds_lines
+from scripts.recipe import Recipe, overridden, read_recipe, settings_of
+from scripts.terminal import run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from pydantic import JsonValue
+
+    from models.evaluation.curves import CurvePoint
+    from models.evaluation.protocols import Round
+    from models.evaluation.ranker import Ranker
+    from models.types import RowArray
+
+    Metadata = Mapping[str, Mapping[str, JsonValue]]
+
+FamilyName = StrEnum("FamilyName", list(FAMILIES))  # type: ignore[misc]
+PresetName = StrEnum("PresetName", list(PRESETS))  # type: ignore[misc]
+MetricName = StrEnum("MetricName", [*MEASURES, *SYSTEM_MEASURES])  # type: ignore[misc]
+
+_EYE_TEST_LENGTH = 8
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command(help=__doc__)
+def _evaluate(
+    interactions: Annotated[
+        Path, typer.Option(help="Table of interactions, or a directory that scripts.fetch has made.")
+    ],
+    items: Annotated[Path | None, typer.Option(help="Table of item metadata, for titles.")] = None,
+    preset: Annotated[PresetName | None, typer.Option(help="Layout of a known data set.")] = None,
+    user_column: Annotated[str | None, typer.Option()] = None,
+    item_column: Annotated[str | None, typer.Option()] = None,
+    value_column: Annotated[str | None, typer.Option(help="Ratings or counts; without: 1 each.")] = None,
+    time_column: Annotated[str | None, typer.Option(help="Epoch seconds or ISO 8601.")] = None,
+    item_id_column: Annotated[str | None, typer.Option(help="Of the items table.")] = None,
+    title_column: Annotated[str | None, typer.Option(help="Of the items table; becomes `title`.")] = None,
+    layout_options: Annotated[
+        list[str],
+        typer.Option(
+            "--layout",
+            metavar="NAME=VALUE",
+            help="Any other detail of the tables, such as table.encoding=latin-1.",
+        ),
+    ] = [],  # noqa: B006 - typer copies it
+    duplicates: Annotated[
+        Literal["sum", "max", "last", "error"] | None,
+        typer.Option(help="Several rows of one user and item. Default: last if there are values, or sum."),
+    ] = None,
+    on_bad_row: Annotated[Literal["stop", "skip"], typer.Option()] = "stop",
+    min_user_interactions: Annotated[int, typer.Option(min=1)] = 1,
+    min_item_interactions: Annotated[int, typer.Option(min=1)] = 1,
+    recipe: Annotated[
+        list[Path], typer.Option(help="A file such as recipes/ials.toml; repeat for more.")
+    ] = [],  # noqa: B006
+    family: Annotated[list[FamilyName], typer.Option(help="A family by its defaults; repeat for more.")] = [],  # noqa: B006
+    set_: Annotated[
+        list[str], typer.Option("--set", metavar="NAME=VALUE", help="Override a hyperparameter of --family.")
+    ] = [],  # noqa: B006
+    split: Annotated[
+        Literal["folds", "leave-k-out", "latest-time", "strong"],
+        typer.Option(help="What is hidden; see docs/evaluation.md."),
+    ] = "folds",
+    folds: Annotated[int, typer.Option(min=2, help="--split folds: how many.")] = 5,
+    leave: Annotated[int, typer.Option(min=1, help="--split leave-k-out: entries of each user.")] = 1,
+    leave_by: Annotated[Literal["latest", "random"], typer.Option(help="Which of them.")] = "latest",
+    test_share: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="--split latest-time: of the entries; --split strong: of the users."),
+    ] = 0.2,
+    hidden_share: Annotated[
+        float, typer.Option(min=0, max=1, help="--split strong: of each stranger's history.")
+    ] = 0.2,
+    seed: Annotated[int, typer.Option(min=0, help="Of the split, the fits and the bootstrap.")] = 0,
+    k: Annotated[int, typer.Option("--k", min=1, help="Length of the lists.")] = 10,
+    metric: Annotated[
+        list[MetricName], typer.Option(help="A column of the printed table; repeat for more.")
+    ] = [],  # noqa: B006
+    resamples: Annotated[int, typer.Option(min=100, help="Of the bootstrap.")] = 2000,
+    json_path: Annotated[Path | None, typer.Option("--json", help="Write everything there.")] = None,
+    html_path: Annotated[Path | None, typer.Option("--html", help="Write a report there.")] = None,
+    learning_curves: Annotated[
+        bool, typer.Option(help="Also fit with 1, 2, 4, … iterations, for the report.")
+    ] = True,
+    eye_test: Annotated[
+        int, typer.Option(min=0, help="Well-known items in the report whose similar items are shown.")
+    ] = 6,
+    images: Annotated[
+        bool, typer.Option(help="Fetch the images that image_url in the items table names, for the report.")
+    ] = False,
+) -> None:
+    console = Console(highlight=False)
+    candidates, iterated = _candidates(recipe, family, set_, seed)
+    definition = _definition(split, seed, folds, leave, leave_by, test_share, hidden_share)
+    options = {
+        "user_column": user_column,
+        "item_column": item_column,
+        "value_column": value_column,
+        "time_column": time_column,
+        "items.id_column": item_id_column,
+        "items.title_column": title_column,
+    }
+    preset_name = None if preset is None else preset.value
+    if interactions.is_dir():
+        interactions, described_items, preset_name = open_dataset_directory(interactions)
+        items = items or described_items
+    layout = choose_layout(preset_name, options | settings_of(layout_options, "--layout"))
+    table = read_interactions(
+        interactions,
+        layout,
+        duplicates=duplicates or ("sum" if layout.value_column is None else "last"),
+        on_bad_row=on_bad_row,
+    )
+    console.print(str(table.report), markup=False, soft_wrap=True)
+    dataset = build_dataset(
+        table, min_user_interactions=min_user_interactions, min_item_interactions=min_item_interactions
+    )
+    check_list_length(k, len(dataset.items))
+    metadata = {} if items is None else read_items(items, layout).records
+    divided = Split(dataset, definition)
+    with _bar(console) as watcher:
+        if html_path is not None:
+            watcher.looked_at = well_known(dataset.popularity(), min(eye_test, len(dataset.items)))
+        comparison = compare(candidates, divided, k=k, resamples=resamples, watcher=watcher)
+        names = [name.value for name in metric]
+        check_measures(names, comparison.results, k)
+        curves: dict[str, list[CurvePoint]] = {}
+        if html_path is not None and learning_curves:
+            first = next(divided.rounds())
+            curves = {each.name: learning_curve(each, first, k, watcher) for each in iterated}
+    for line in rounds_lines(comparison):
+        console.print(line, markup=False, soft_wrap=True)
+    console.print(metrics_table(comparison, names))
+    report = Report(
+        dataset=interactions.stem,
+        comparison=comparison,
+        curves=curves,
+        eye_test=_eye_test(watcher, dataset, metadata, images=images),
+    )
+    if json_path is not None:
+        json_path.write_text(report.model_dump_json(indent=1, exclude={"eye_test"}) + "\n", encoding="utf-8")
+        console.print(f"wrote {json_path}", markup=False, soft_wrap=True)
+    if html_path is not None:
+        html_path.write_text(render_html(report), encoding="utf-8")
+        console.print(f"wrote {html_path}", markup=False, soft_wrap=True)
+
+
+def _definition(
+    split: Literal["folds", "leave-k-out", "latest-time", "strong"],
+    seed: int,
+    folds: int,
+    leave: int,
+    leave_by: Literal["latest", "random"],
+    test_share: float,
+    hidden_share: float,
+) -> SplitDefinition:
+    for name, share in (("--test-share", test_share), ("--hidden-share", hidden_share)):
+        if not 0 < share < 1:
+            raise ConfigError(f"{name} {share:g}: give a share between 0 and 1, such as 0.2")
+    return SplitDefinition(
+        name=split,
+        seed=seed,
+        folds=folds,
+        leave=leave,
+        leave_by=leave_by,
+        test_share=test_share,
+        hidden_share=hidden_share,
+    )
+
+
+def _candidates(
+    recipes: Sequence[Path], families: Sequence[FamilyName], settings: Sequence[str], seed: int
+) -> tuple[list[Candidate], list[Iterated]]:
+    """The models asked for and the baselines, and those of them whose iterations can be set."""
+    if not recipes and not families:
+        raise ConfigError("name what to evaluate: --recipe recipes/ials.toml, or --family ials, or several")
+    if settings and not families:
+        raise ConfigError("--set goes with --family; a recipe's hyperparameters are changed in its file")
+    chosen = [(path.stem, read_recipe(path)) for path in recipes]
+    chosen += [(name.value, Recipe(family=name.value, config=overridden({}, settings))) for name in families]
+    candidates, iterated = [], []
+    taken = {baseline.name for baseline in baselines(seed)}
+    for stem, recipe in chosen:
+        name = _free_name(stem, taken)
+        taken.add(name)
+        candidates.append(_candidate(name, recipe.family, recipe.config, seed))
+        iterations = candidates[-1].config.get("iterations")
+        if isinstance(iterations, int):
+            iterated.append(Iterated(name, iterations, _iterator(name, recipe, seed)))
+    return candidates + baselines(seed), iterated
+
+
+def _free_name(stem: str, taken: set[str]) -> str:
+    names = [stem, *(f"{stem}-{number}" for number in range(2, len(taken) + 3))]
+    return next(name for name in names if name not in taken)
+
+
+def _candidate(name: str, family: str, hyperparameters: Mapping[str, Any], seed: int) -> Candidate:
+    config = configure(family, hyperparameters)
+
+    def fit(training: Dataset, progress: Any) -> Ranker:  # noqa: ANN401 - families.base.Progress
+        made = FAMILIES[family].make(config)
+        return made.fit(training, rng=np.random.default_rng(seed), progress=progress)
+
+    return Candidate(name, fit, family, config.model_dump(mode="json"))
+
+
+def _iterator(name: str, recipe: Recipe, seed: int) -> Any:  # noqa: ANN401 - curves.WithIterations
+    return lambda number: _candidate(name, recipe.family, {**recipe.config, "iterations": number}, seed)
+
+
+class _Bar(Watcher):
+    """One line for each phase; keeps the lists of the eye test."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.looked_at: RowArray = np.empty(0, dtype=np.int32)
+        self.similar: dict[str, RowArray] = {}
+        self._progress = progress
+        self._task: TaskID | None = None
+
+    def begin(self, what: str) -> None:
+        self.end()
+        self._task = self._progress.add_task(what, total=None, note="")
+
+    def advance(self, done: int, of: int, note: str = "") -> None:
+        if self._task is not None:
+            self._progress.update(self._task, completed=done, total=of, note=note)
+
+    def fitted(self, candidate: Candidate, ranker: Ranker, judged: Round) -> None:
+        if candidate.compares_items and len(self.looked_at):
+            length = min(_EYE_TEST_LENGTH, len(judged.training.items))
+            self.similar[candidate.name] = similar_items(ranker, self.looked_at, length)
+
+    def end(self) -> None:
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+            self._task = None
+
+
+@contextmanager
+def _bar(console: Console) -> Iterator[_Bar]:
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = _Bar(progress)
+        yield bar
+        bar.end()
+
+
+def _eye_test(watcher: _Bar, dataset: Dataset, metadata: Metadata, *, images: bool) -> EyeTest:
+    """The lists with titles and, where asked for, covers."""
+
+    def looked_at(row: int) -> LookedAt:
+        item = dataset.items.external(row)
+        about = metadata.get(item, {})
+        title, year, url = about.get("title"), about.get("year"), about.get("image_url")
+        return LookedAt(
+            title=str(title or item),
+            year=None if year is None else str(year),
+            image=url if isinstance(url, str) else None,
+        )
+
+    queries = [looked_at(row) for row in watcher.looked_at.tolist()]
+    lists = {
+        name: [[looked_at(row) for row in rows if row >= 0] for rows in similar.tolist()]
+        for name, similar in watcher.similar.items()
+    }
+    shown = [*queries, *(item for of_model in lists.values() for row in of_model for item in row)]
+    covers = fetch_covers({item.image for item in shown if item.image is not None}) if images else {}
+    for item in shown:
+        item.image = covers.get(item.image or "")
+    return EyeTest(queries=queries, lists=lists)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; see `scripts.terminal.run`."""
+    return run(app, argv, name="scripts.evaluate")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
