@@ -114,7 +114,7 @@ class Judge:
 
 def trained(dataset: Dataset, hyperparameters: dict[str, Any]) -> Workload:
     """Factors of iALS, and users with their histories."""
-    family = FAMILIES["ials"].make(configure("ials", hyperparameters))
+    family = FAMILIES["ials_implicit"].make(configure("ials_implicit", hyperparameters))
     rng = np.random.default_rng(0)
     model = family.fit(dataset, rng=rng)
     users = rng.permutation(len(dataset.users))[:SAMPLE]

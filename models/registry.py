@@ -11,6 +11,7 @@ from models.errors import ConfigError
 from models.families.als import ALS, ALSConfig
 from models.families.funk_svd import FunkSVD, FunkSVDConfig
 from models.families.ials import IALS, IALSConfig
+from models.families.ials_implicit import IALSImplicit, IALSImplicitConfig
 from models.families.svd import SVD, SVDConfig
 from models.families.svdpp import SVDPP, SVDPPConfig
 from models.families.timesvdpp import TimeSVDPP, TimeSVDPPConfig
@@ -33,6 +34,7 @@ FAMILIES: dict[str, FamilyEntry] = {
     "als": FamilyEntry(ALSConfig, ALS),
     "funk_svd": FamilyEntry(FunkSVDConfig, FunkSVD),
     "ials": FamilyEntry(IALSConfig, IALS),
+    "ials_implicit": FamilyEntry(IALSImplicitConfig, IALSImplicit),
     "svd": FamilyEntry(SVDConfig, SVD),
     "svdpp": FamilyEntry(SVDPPConfig, SVDPP),
     "timesvdpp": FamilyEntry(TimeSVDPPConfig, TimeSVDPP),

@@ -99,7 +99,9 @@ def _train(
         ),
     ] = "none",
     recall_target: Annotated[float, typer.Option(min=0.5, max=1, help="Of approximate retrieval.")] = 0.99,
-    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to fit (cuda: ials only).")] = "cpu",
+    device: Annotated[
+        Literal["cpu", "cuda"], typer.Option(help="Where to fit (cuda: ials_implicit only).")
+    ] = "cpu",
     artifacts: Annotated[Path, typer.Option(help="Where versions are published.")] = Path("artifacts"),
     keep: Annotated[
         int | None, typer.Option(min=1, help="How many of the newest versions stay; without: all.")
@@ -141,7 +143,7 @@ def _train(
     dataset = _read(
         interactions,
         layout,
-        duplicates=duplicates or ("sum" if chosen.family == "ials" else "last"),
+        duplicates=duplicates or ("sum" if chosen.family in {"ials", "ials_implicit"} else "last"),
         on_bad_row=on_bad_row,
         least=(min_user_interactions, min_item_interactions),
         console=console,

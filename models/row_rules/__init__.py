@@ -6,6 +6,7 @@ folds in, explains and scores with exactly the convention that training used, an
 ======================  ===  ===========  =================  ============
 rule                     g   wᵢ           tᵢ                 ρ
 ======================  ===  ===========  =================  ============
+`UnobservedRule`         α₀  abs(cᵢ)      max(cᵢ, 0)         λ(α₀·N + n)^ν
 `ImplicitRule`           1   abs(cᵢ) − 1  max(cᵢ, 0)         λ
 `ExplicitRule`           0   1            rᵢ − μ − bᵢ        λ, or λ·n
 `ProjectionRule`         1   0            rᵢ − μ − bᵢ − b̄    0
@@ -13,7 +14,7 @@ rule                     g   wᵢ           tᵢ                 ρ
 `TimeSVDPPRule`          0   1            the same at its time  λ·n
 ======================  ===  ===========  =================  ============
 
-(n: entries in the row; c: confidence of an entry.)
+(n: entries in the row; N: rows of the fixed side; c: confidence of an entry.)
 """
 
 from typing import Annotated, TypeAlias
@@ -26,10 +27,12 @@ from models.row_rules.implicit import ImplicitRule
 from models.row_rules.projection import ProjectionRule
 from models.row_rules.svdpp import IMPLICIT_FACTORS, SVDPPRule
 from models.row_rules.timesvdpp import BIN_BIASES, Periods, TimeSVDPPRule
+from models.row_rules.unobserved import UnobservedRule
 from models.row_rules.weighting import BM25Weighting, LinearWeighting, LogWeighting, Weighting
 
 RowRule: TypeAlias = Annotated[
-    ImplicitRule | ExplicitRule | ProjectionRule | SVDPPRule | TimeSVDPPRule, Field(discriminator="kind")
+    ImplicitRule | UnobservedRule | ExplicitRule | ProjectionRule | SVDPPRule | TimeSVDPPRule,
+    Field(discriminator="kind"),
 ]
 
 __all__ = [
@@ -48,5 +51,6 @@ __all__ = [
     "Rule",
     "SVDPPRule",
     "TimeSVDPPRule",
+    "UnobservedRule",
     "Weighting",
 ]

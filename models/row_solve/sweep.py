@@ -46,7 +46,7 @@ def sweep(rows: Rows, design: FloatArray, problem: RowProblem) -> FloatArray:
     solution = np.zeros((len(rows), n_factors), dtype=design.dtype)
     with threadpool_limits(limits=1, user_api="blas"):
         failed = _solve_blocks(
-            _equal_work(rows, n_factors),
+            equal_work(rows, n_factors),
             rows.indptr,
             rows.indices,
             problem.weights.astype(design.dtype, copy=False),
@@ -65,7 +65,7 @@ def sweep(rows: Rows, design: FloatArray, problem: RowProblem) -> FloatArray:
     return solution
 
 
-def _equal_work(rows: Rows, n_factors: int) -> PointerArray:
+def equal_work(rows: Rows, n_factors: int) -> PointerArray:
     """Row numbers at which blocks of about equal work begin and end, shape ``(n_blocks + 1,)``."""
     work = np.cumsum(rows.lengths * n_factors + n_factors**2 // 3 + 1)
     n_blocks = max(1, min(len(rows), numba.get_num_threads() * _BLOCKS_PER_THREAD))
@@ -74,7 +74,7 @@ def _equal_work(rows: Rows, n_factors: int) -> PointerArray:
 
 
 @numba.njit(cache=True, fastmath=True)
-def _cholesky_solve(matrix: Any, right: Any) -> bool:  # noqa: ANN401
+def cholesky_solve(matrix: Any, right: Any) -> bool:  # noqa: ANN401
     """Overwrite `matrix` with its lower Cholesky factor, `right` with the solution; False if not definite."""
     size = len(right)
     for i in range(size):
@@ -138,6 +138,6 @@ def _solve_blocks(
             matrix += gram
             for i in range(n_factors):
                 matrix[i, i] += ridge[row]
-            if not _cholesky_solve(matrix, right):
+            if not cholesky_solve(matrix, right):
                 failed[block] = row + 1
     return failed
