@@ -38,6 +38,63 @@ def explicit_objective(table, mean, user_factors, item_factors, ridge_of_row):
     return error + user_ridge @ (user_factors**2).sum(axis=1) + item_ridge @ (item_factors**2).sum(axis=1)
 
 
+def biased_row(design, targets, ridge, groups=None, group_ridge=1.0):
+    """The s and b of argmin Σᵢ (tᵢ − xᵢ·s − b_g(i))² + ρ|s|² + κ Σ_g b_g², by dense least squares.
+
+    Args:
+        design: x of each entry, shape ``(n, d)``.
+        targets: t of each entry, shape ``(n,)``.
+        ridge: ρ.
+        groups: which further bias each entry shares, shape ``(n,)``, from 0; None for no such biases.
+        group_ridge: κ.
+
+    Returns:
+        s, shape ``(d,)``, and b, shape ``(n_groups,)``.
+    """
+    n_groups = 0 if groups is None else max(groups) + 1
+    shared = np.zeros((len(targets), n_groups))
+    if groups is not None:
+        shared[np.arange(len(targets)), groups] = 1
+    left = np.hstack([np.asarray(design, dtype=np.float64), shared])
+    penalty = np.sqrt(np.concatenate([np.full(design.shape[1], ridge), np.full(n_groups, group_ridge)]))
+    right = np.concatenate([targets, np.zeros(left.shape[1])])
+    solution = np.linalg.lstsq(np.vstack([left, np.diag(penalty)]), right, rcond=None)[0]
+    return solution[: design.shape[1]], solution[design.shape[1] :]
+
+
+def svdpp_epoch(rows, mean, learning_rates, ridges, parameters):
+    """One pass of stochastic gradient descent for SVD++ over `rows`, every y_j moved at every single entry.
+
+    Args:
+        rows: by user, the list of ``(item, value)`` in the order of their steps.
+        mean: μ.
+        learning_rates: of the biases and of the factors.
+        ridges: λ and λ_z.
+        parameters: b_u, b_i, p, q, y, changed in place.
+
+    Returns:
+        The sum of squared errors, each taken before its step.
+    """
+    (bias_rate, rate), (ridge, implicit_ridge) = learning_rates, ridges
+    b_u, b_i, p, q, y = parameters
+    total = 0.0
+    for u, entries in enumerate(rows):
+        rated = [item for item, _ in entries]
+        root = len(rated) ** -0.5
+        for i, value in entries:
+            z = root * y[rated].sum(axis=0)
+            error = value - (mean + b_u[u] + b_i[i] + q[i] @ (p[u] + z))
+            total += error**2
+            b_u[u] += bias_rate * (error - ridge * b_u[u])
+            b_i[i] += bias_rate * (error - ridge * b_i[i])
+            p_u, q_i = p[u].copy(), q[i].copy()
+            p[u] += rate * (error * q_i - ridge * p_u)
+            q[i] += rate * (error * (p_u + z) - ridge * q_i)
+            for j in rated:
+                y[j] += rate * root * (error * q_i - implicit_ridge * z)
+    return total
+
+
 def top_k(scores, k, excluded=()):
     """Positions of the k best scores, best first, ties by position."""
     order = sorted(range(len(scores)), key=lambda j: (-scores[j], j))
