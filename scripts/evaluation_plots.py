@@ -75,6 +75,7 @@ _STYLE: Final[Any] = {
     "ytick.labelcolor": _INK,
     "legend.frameon": False,
     "figure.facecolor": "none",
+    "figure.constrained_layout.hspace": 0.07,
     "lines.linewidth": 1.8,
     "lines.markersize": 4,
 }

@@ -53,7 +53,7 @@ def render_html(report: Report) -> str:
     k = comparison.k
     measures = MEASURES | SYSTEM_MEASURES
     columns = [
-        (measures[name].label(k), heading(name, k), measures[name].better)
+        (measures[name].label(k), heading(name), measures[name].better)
         for name in sorted(measures, key=lambda name: measures[name].of_lists)
         if any(measures[name].label(k) in result.metrics for result in comparison.results)
     ]
@@ -68,6 +68,7 @@ def render_html(report: Report) -> str:
         report=report,
         comparison=comparison,
         columns=columns,
+        has_rmse=any(label == "rmse" for label, _, _ in columns),
         totals={name: count for name, count in totals(comparison).items() if count},
         costs=[
             (result.name, median(result.fit_seconds), median(result.judge_seconds), memory(result))

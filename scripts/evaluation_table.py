@@ -27,11 +27,11 @@ _HEADINGS = {
 }
 
 
-def heading(name: str, k: int) -> str:
-    """A metric's name for people, such as nDCG@10."""
+def heading(name: str, k: int | None = None) -> str:
+    """A metric's name for people, such as nDCG@10; without k, nDCG."""
     measure = (MEASURES | SYSTEM_MEASURES)[name]
     shown = _HEADINGS.get(name, name.replace("_", " "))
-    return f"{shown}@{k}" if measure.of_lists else shown
+    return f"{shown}@{k}" if measure.of_lists and k is not None else shown
 
 
 def rounds_lines(comparison: Comparison) -> Iterator[str]:

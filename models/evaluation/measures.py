@@ -28,7 +28,7 @@ class Measure:
 
     Attributes:
         name: in results; those of lists are named `name@k`.
-        better: which way is better; None where neither is.
+        better: which way is better; None where it describes, rather than judges.
         finish: what becomes of the ratio: itself, its root, or its excess over 1.
         of_lists: whether it judges top-k lists, rather than predicted values.
     """
@@ -68,7 +68,7 @@ MEASURES: Final = {
     )
 }
 SYSTEM_MEASURES: Final = {
-    measure.name: measure for measure in (Measure("coverage", "higher"), Measure("gini", "lower"))
+    measure.name: measure for measure in (Measure("coverage", None), Measure("gini", None))
 }
 """Of all lists together; they have no value for one user, hence no interval."""
 
