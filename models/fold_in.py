@@ -1,19 +1,41 @@
-"""Fold-in: the closed-form row of somebody the model has never seen, and its exact explanation."""
+"""Fold-in: the row of somebody the model has never seen, and its exact explanation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from models.row_solve import RowProblem, Rows, RowSolution, SingularRowError, gram_matrix, solve_row
+from models.row_rules import KLRule
+from models.row_solve import (
+    RowProblem,
+    Rows,
+    RowSolution,
+    SingularRowError,
+    gram_matrix,
+    inverse_sums,
+    solve_kl_row,
+    solve_row,
+)
 
 if TYPE_CHECKING:
-    from models.row_rules import FixedSide, RowRule
-    from models.types import Float32Array, Float64Array, RowArray
+    from models.row_rules import FixedSide, RowRule, Rule
+    from models.types import Float32Array, Float64Array, FloatArray, RowArray
 
 _LARGEST = float(np.finfo(np.float32).max)
+
+
+class Solution(Protocol):
+    """A solved row that can be taken apart."""
+
+    def factor_row(self) -> FloatArray:
+        """The row in the layout of a stored factor row, shape ``(D,)``."""
+        ...
+
+    def parts(self, asked: Float64Array) -> Float64Array:
+        """What each entry adds to xᵀp for the rows x of `asked` ``(m, d)``: shape ``(m, n)``."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +45,16 @@ class FoldedRow:
     Attributes:
         vector: float32, shape ``(D,)``, in the layout of a stored factor row.
         history: the one row that was folded in.
-        observed: the design of its entries, float64, shape ``(n, d)``.
-        problem: g, w, t, ρ of the row.
-        solution: p and the Cholesky factor of A.
+        solution: p, and how the entries make it up.
     """
 
     vector: Float32Array
     history: Rows
-    observed: Float64Array
-    problem: RowProblem
-    solution: RowSolution
+    solution: Solution
 
 
 class FoldIn:
-    """Solves rows against fixed factors, with the Gram matrix computed once.
+    """Solves rows against fixed factors; what all rows share is computed once.
 
     Args:
         side: the fixed side, whose factors are float32, shape ``(n, D)``.
@@ -46,7 +64,7 @@ class FoldIn:
     def __init__(self, side: FixedSide, rule: RowRule) -> None:
         self._side = side
         self._rule = rule
-        self._gram = gram_matrix(rule.design(side)) if rule.uses_gram else None
+        self._solver = _KLSolver(side) if isinstance(rule, KLRule) else _LeastSquaresSolver(side, rule)
 
     def solve(self, history: Rows) -> FoldedRow:
         """Fold in one history of distinct items, a single row.
@@ -56,6 +74,37 @@ class FoldIn:
         Raises:
             SingularRowError: the values are so extreme that the row has no unique solution in float64.
         """
+        solution = self._solver.solve(history)
+        row = solution.factor_row()
+        if not (np.abs(row) < _LARGEST).all():  # neither is NaN
+            raise SingularRowError("the row's solution is not finite")
+        return FoldedRow(row.astype(np.float32), history, solution)
+
+    def contributions(self, row: FoldedRow, items: RowArray) -> Float64Array:
+        """What each history item adds to the scores of `items`: float64, shape ``(len(items), n)``.
+
+        score(j) = intercept(j) + the sum of the contributions, exactly.
+        """
+        contributions = row.solution.parts(
+            self._rule.asked(items, row.history, self._side).astype(np.float64)
+        )
+        offsets = self._rule.offsets(items, row.history, self._side)
+        return contributions if offsets is None else contributions + offsets
+
+    def intercepts(self, row: FoldedRow, items: RowArray) -> Float64Array:
+        """What no history item explains of the scores of `items`: float64, shape ``(len(items),)``."""
+        return self._rule.intercepts(items, row.vector, self._side)
+
+
+class _LeastSquaresSolver:
+    """A p = b, with the Gram matrix computed once."""
+
+    def __init__(self, side: FixedSide, rule: Rule) -> None:
+        self._side = side
+        self._rule = rule
+        self._gram = gram_matrix(rule.design(side)) if rule.uses_gram else None
+
+    def solve(self, history: Rows) -> Solution:
         problem = self._rule.problem(history, self._side)
         observed = self._rule.observed(history, self._side).astype(np.float64)
         if len(observed) == 0:
@@ -64,23 +113,46 @@ class FoldIn:
         else:
             solution = solve_row(observed, self._gram, problem)
         completed = self._rule.complete(solution.vector[np.newaxis, :], history, self._side)
-        if not (np.abs(completed) < _LARGEST).all():  # neither is NaN
-            raise SingularRowError("the row's solution is not finite")
-        return FoldedRow(completed[0].astype(np.float32), history, observed, problem, solution)
+        return _LeastSquaresSolution(completed[0], observed, problem, solution)
 
-    def contributions(self, row: FoldedRow, items: RowArray) -> Float64Array:
-        """What each history item adds to the scores of `items`: float64, shape ``(len(items), n)``.
 
-        score(j) − intercept(j) = xⱼᵀp = Σᵢ tᵢ · xⱼᵀA⁻¹xᵢ: one solve with the row's Cholesky factor takes
-        every score apart, exactly.
-        """
-        asked = self._rule.asked(items, row.history, self._side).astype(np.float64)
-        contributions: Float64Array = (
-            row.solution.inverse_times(asked.T).T @ row.observed.T * row.problem.targets
-        )
-        offsets = self._rule.offsets(items, row.history, self._side)
-        return contributions if offsets is None else contributions + offsets
+@dataclass(frozen=True, slots=True)
+class _LeastSquaresSolution:
+    """xᵀp = Σᵢ tᵢ · xᵀA⁻¹xᵢ: one solve with the row's Cholesky factor takes every score apart."""
 
-    def intercepts(self, row: FoldedRow, items: RowArray) -> Float64Array:
-        """What no history item explains of the scores of `items`: float64, shape ``(len(items),)``."""
-        return self._rule.intercepts(items, row.vector, self._side)
+    completed: FloatArray
+    observed: Float64Array
+    problem: RowProblem
+    solution: RowSolution
+
+    def factor_row(self) -> FloatArray:
+        return self.completed
+
+    def parts(self, asked: Float64Array) -> Float64Array:
+        parts: Float64Array = self.solution.inverse_times(asked.T).T @ self.observed.T * self.problem.targets
+        return parts
+
+
+class _KLSolver:
+    """The Kullback–Leibler row problem, with the factors' sums computed once."""
+
+    def __init__(self, side: FixedSide) -> None:
+        self._factors = side.factors
+        self._inverse = inverse_sums(side.factors)
+
+    def solve(self, history: Rows) -> Solution:
+        observed = self._factors[history.indices].astype(np.float64)
+        return _KLSolution(solve_kl_row(observed, history.values, self._inverse))
+
+
+@dataclass(frozen=True, slots=True)
+class _KLSolution:
+    """xᵀp = Σᵢ Σₖ xₖ · xᵢγᵢₖ/sₖ: the entries' parts of p, float64, shape ``(n, d)``."""
+
+    shares: Float64Array
+
+    def factor_row(self) -> FloatArray:
+        return np.asarray(self.shares.sum(axis=0))
+
+    def parts(self, asked: Float64Array) -> Float64Array:
+        return asked @ self.shares.T

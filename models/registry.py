@@ -12,6 +12,7 @@ from models.families.als import ALS, ALSConfig
 from models.families.funk_svd import FunkSVD, FunkSVDConfig
 from models.families.ials import IALS, IALSConfig
 from models.families.ials_implicit import IALSImplicit, IALSImplicitConfig
+from models.families.nmf import NMF, NMFConfig
 from models.families.svd import SVD, SVDConfig
 from models.families.svdpp import SVDPP, SVDPPConfig
 from models.families.timesvdpp import TimeSVDPP, TimeSVDPPConfig
@@ -35,6 +36,7 @@ FAMILIES: dict[str, FamilyEntry] = {
     "funk_svd": FamilyEntry(FunkSVDConfig, FunkSVD),
     "ials": FamilyEntry(IALSConfig, IALS),
     "ials_implicit": FamilyEntry(IALSImplicitConfig, IALSImplicit),
+    "nmf": FamilyEntry(NMFConfig, NMF),
     "svd": FamilyEntry(SVDConfig, SVD),
     "svdpp": FamilyEntry(SVDPPConfig, SVDPP),
     "timesvdpp": FamilyEntry(TimeSVDPPConfig, TimeSVDPP),

@@ -12,12 +12,14 @@ from pydantic import BaseModel, ConfigDict
 
 from models.errors import ConfigError, TrainingError
 from models.metrics import predict_entries
+from models.row_rules import KLRule
 from models.row_solve import Rows
+from models.row_solve.kl_sweep import kl_sweep
 from models.row_solve.sweep import sweep
 
 if TYPE_CHECKING:
     from models.dataset import Dataset
-    from models.row_rules import FixedSide, RowRule
+    from models.row_rules import FixedSide, RowRule, Rule
     from models.types import Float32Array, Float64Array, RowArray
 
 Device: TypeAlias = Literal["cpu", "cuda"]
@@ -83,6 +85,10 @@ class FittedModel:
         """μ + b_u + b_i + p_u·q_i of every entry, whose rows are the training set's: ``(n_entries,)``."""
         inner = predict_entries(self.user_factors, self.items.factors, entries, biased=self.rule.biased)
         return inner + np.float32(self.rule.global_mean)
+
+    def item_vectors(self) -> Float32Array:
+        """What items are compared by, as a view: float32, shape ``(n_items, d)``."""
+        return self.rule.without_bias(self.items.factors)
 
     def _scores(self, vectors: Float32Array) -> Float32Array:
         return self.rule.query(vectors) @ self.items.factors.T
@@ -157,10 +163,12 @@ def closing_sweep(rule: RowRule, histories: Rows, items: FixedSide) -> Float32Ar
 
     Fits end here, so that stored user factors and the fold-in of the same history are the same numbers.
     """
+    if isinstance(rule, KLRule):
+        return kl_sweep(histories, items.factors).astype(np.float32)
     return rule.complete(row_solutions(rule, histories, items), histories, items).astype(np.float32)
 
 
-def row_solutions(rule: RowRule, histories: Rows, items: FixedSide) -> Float64Array:
+def row_solutions(rule: Rule, histories: Rows, items: FixedSide) -> Float64Array:
     """The solution of every row's problem, before it is completed: float64, shape ``(n_rows, d)``."""
     if not rule.timed:
         return _solutions(rule, histories, rule.design(items).astype(np.float64), histories, items)
@@ -170,7 +178,7 @@ def row_solutions(rule: RowRule, histories: Rows, items: FixedSide) -> Float64Ar
     return np.concatenate([_solutions_by_entry(rule, block, items) for block in blocks])
 
 
-def _solutions_by_entry(rule: RowRule, histories: Rows, items: FixedSide) -> Float64Array:
+def _solutions_by_entry(rule: Rule, histories: Rows, items: FixedSide) -> Float64Array:
     """The sweep with a row of the design for every entry."""
     numbered = Rows(
         histories.indptr, np.arange(len(histories.indices), dtype=np.int32), histories.values, histories.times
@@ -179,6 +187,6 @@ def _solutions_by_entry(rule: RowRule, histories: Rows, items: FixedSide) -> Flo
 
 
 def _solutions(
-    rule: RowRule, entries: Rows, design: Float64Array, histories: Rows, items: FixedSide
+    rule: Rule, entries: Rows, design: Float64Array, histories: Rows, items: FixedSide
 ) -> Float64Array:
     return np.asarray(sweep(entries, design, rule.problem(histories, items)), dtype=np.float64)

@@ -35,13 +35,10 @@ class FixedSide:
     arrays: Mapping[str, FloatArray] = field(default_factory=dict)
 
 
-class Rule(BaseModel):
-    """A rule: g, w, t and ρ as a function of the observed entries, and the way back to factor rows."""
+class Convention(BaseModel):
+    """How factor rows become scores, and what a history has to say: common to every kind of rule."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-    uses_gram: ClassVar[bool] = True
-    """Whether the problem's g is not 0, so that QᵀQ is needed."""
 
     timed: ClassVar[bool] = False
     """Whether an entry's row of the design depends on when it happened, so that `observed` is its own."""
@@ -68,23 +65,11 @@ class Rule(BaseModel):
         """Whether a score is a prediction of the value, rather than only a preference."""
         return self.biased or self.global_mean != 0
 
-    # The row problem
-
-    @abstractmethod
-    def problem(self, rows: Rows, side: FixedSide) -> RowProblem:
-        """g, w, t and ρ of the given rows."""
+    # Items
 
     def design(self, side: FixedSide, items: RowArray | slice = slice(None)) -> FloatArray:
         """The rows of Q as the row problem sees them: shape ``(len(items), d)``."""
         return side.factors[items]
-
-    def observed(self, rows: Rows, side: FixedSide) -> FloatArray:
-        """The design of each observed entry: shape ``(n_entries, d)``."""
-        return self.design(side, rows.indices)
-
-    def complete(self, solution: FloatArray, rows: Rows, side: FixedSide) -> FloatArray:  # noqa: ARG002
-        """Factor rows ``(n_rows, D)`` from the row problem's solutions ``(n_rows, d)``."""
-        return solution
 
     # Scores
 
@@ -123,3 +108,22 @@ class Rule(BaseModel):
         if self.biased:
             intercepts += side.factors[items, -1]
         return intercepts
+
+
+class Rule(Convention):
+    """A rule whose rows are least squares: g, w, t and ρ as a function of the observed entries."""
+
+    uses_gram: ClassVar[bool] = True
+    """Whether the problem's g is not 0, so that QᵀQ is needed."""
+
+    @abstractmethod
+    def problem(self, rows: Rows, side: FixedSide) -> RowProblem:
+        """g, w, t and ρ of the given rows."""
+
+    def observed(self, rows: Rows, side: FixedSide) -> FloatArray:
+        """The design of each observed entry: shape ``(n_entries, d)``."""
+        return self.design(side, rows.indices)
+
+    def complete(self, solution: FloatArray, rows: Rows, side: FixedSide) -> FloatArray:  # noqa: ARG002
+        """Factor rows ``(n_rows, D)`` from the row problem's solutions ``(n_rows, d)``."""
+        return solution

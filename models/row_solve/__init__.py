@@ -1,9 +1,19 @@
-"""The row problem: one definition, one compiled sweep, three callers.
+"""The row problem: one definition, one compiled sweep, three callers. Least squares, and Kullback–Leibler.
 
-The sweep is not imported here: it needs numba, which the service does not have.
+The sweeps are not imported here: they need numba, which the service does not have.
 """
 
 from models.row_solve.definition import RowProblem, RowSolution, SingularRowError, gram_matrix, solve_row
+from models.row_solve.kl import inverse_sums, solve_kl_row
 from models.row_solve.rows import Rows
 
-__all__ = ["RowProblem", "RowSolution", "Rows", "SingularRowError", "gram_matrix", "solve_row"]
+__all__ = [
+    "RowProblem",
+    "RowSolution",
+    "Rows",
+    "SingularRowError",
+    "gram_matrix",
+    "inverse_sums",
+    "solve_kl_row",
+    "solve_row",
+]
