@@ -53,7 +53,7 @@ class FunkSVDConfig(SGDConfig):
     """λ; the ridge of a row of n entries is λ·n."""
     validation_share: float = Field(default=0.1, ge=0, lt=1)
     """Share of the entries that decides when to stop; 0 trains for all iterations."""
-    patience: int = Field(default=3, ge=1)
+    patience: int = Field(default=10, ge=1)
     """Passes without a lower validation error after which to stop."""
 
 

@@ -20,6 +20,7 @@ from tests import reference
 from tests.models.strategies import clustered_table, make_dataset
 
 RECIPES = [
+    ("nmf", {"factors": 6}),
     ("ials", {"factors": 8, "regularization": 1}),
     ("ials", {"factors": 8, "regularization": 0.1, "ridge": "absolute", "ridge_exponent": 0.5}),
     ("ials", {"factors": 8, "regularization": 1, "unobserved_weight": 0.2, "weighting": "log"}),
@@ -33,9 +34,9 @@ RECIPES = [
     ("svd", {"factors": 7, "centring": "global"}),
     ("svd", {"factors": 7, "centring": "item"}),
     ("svd", {"factors": 7, "centring": "user"}),
-    ("funk_svd", {"factors": 6}),
-    ("svdpp", {"factors": 6}),
-    ("timesvdpp", {"factors": 6, "bins": 3}),
+    ("funk_svd", {"factors": 6, "learning_rate": 0.1}),
+    ("svdpp", {"factors": 6, "learning_rate": 0.1, "iterations": 50}),
+    ("timesvdpp", {"factors": 6, "learning_rate": 0.1, "iterations": 50, "bins": 3}),
 ]
 every_recipe = pytest.mark.parametrize(
     ("family", "hyperparameters"), RECIPES, ids=[f"{name}-{n}" for n, (name, _) in enumerate(RECIPES)]
