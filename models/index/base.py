@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
 
 if TYPE_CHECKING:
     from models.types import BoolArray, Float32Array, RowArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Eligible:
+    """The only rows that a search may return.
+
+    Attributes:
+        mask: whether a row is one, bool, shape ``(n,)``.
+        rows: which they are, int32, ascending.
+    """
+
+    mask: BoolArray
+    rows: RowArray
+
+    @classmethod
+    def where(cls, mask: BoolArray) -> Eligible:
+        """The rows at which the mask is true."""
+        return cls(mask, np.flatnonzero(mask).astype(np.int32))
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+        return self.mask.nbytes + self.rows.nbytes
 
 
 class Index(Protocol):
     """Answers with the best rows and their scores."""
 
     def search(
-        self, vector: Float32Array, k: int, excluded: RowArray, eligible: BoolArray | None = None
+        self, vector: Float32Array, k: int, excluded: RowArray, eligible: Eligible | None = None
     ) -> tuple[RowArray, Float32Array]:
         """The best rows and their scores, best first, equal scores in the order of rows.
 
@@ -20,7 +46,7 @@ class Index(Protocol):
             vector: float32, shape ``(d,)``; of length 1 where scores are cosines.
             k: how many; fewer come back only if fewer are left.
             excluded: rows not to return, int32, ascending.
-            eligible: the only rows to return, bool, shape ``(n,)``; None: all.
+            eligible: the only rows to return; None: all.
         """
         ...
 

@@ -60,6 +60,8 @@ class RecallCertificate(BaseModel):
     chosen: GraphSetting | None = None
     max_over_fetch: int = Field(default=0, ge=0)
     """With more exclusions than this the exact scan is cheaper than the graph, and answers."""
+    most_gathered: int = Field(default=0, ge=0)
+    """Where a filter leaves fewer rows than this, scoring them one by one is cheaper than the exact scan."""
     tried: tuple[Measurement, ...] = ()
 
     @model_validator(mode="after")

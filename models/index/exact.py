@@ -9,7 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from models.types import BoolArray, Float32Array, Float64Array, RowArray
+    from models.index.base import Eligible
+    from models.types import Float32Array, Float64Array, RowArray
 
 SMALLEST_NORM = float(np.finfo(np.float32).tiny)
 """Shorter vectors count as zero: the inverse of their norm is no float32."""
@@ -20,6 +21,8 @@ _MOST_TIES = 4096
 """Beyond this many ties at the k-th place the first evaluation breaks them, so that memory stays bounded."""
 _BLOCK_SCORES = 1 << 24
 """Scores that `ExactIndex.search_many` holds at once: 64 MiB."""
+_GATHERED_BYTES = 1 << 18
+"""Vectors that `ExactIndex.search_among` copies at once: they stay in the CPU's cache."""
 
 
 class ExactIndex:
@@ -68,13 +71,40 @@ class ExactIndex:
         vector: Float32Array,
         k: int,
         excluded: RowArray = _NOTHING,
-        eligible: BoolArray | None = None,
+        eligible: Eligible | None = None,
     ) -> tuple[RowArray, Float32Array]:
         """The best rows and their scores: see `models.index.base.Index`."""
         scores: Float32Array = self.vectors @ vector
         if self.scale is not None:
             scores *= self.scale
         return self._best(scores, vector, k, excluded, eligible)
+
+    def search_among(
+        self, vector: Float32Array, k: int, rows: RowArray, excluded: RowArray = _NOTHING
+    ) -> tuple[RowArray, Float32Array]:
+        """What `search` returns where only some rows are eligible, by computing no other scores.
+
+        Args:
+            vector: float32, shape ``(d,)``.
+            k: how many.
+            rows: the eligible rows, int32, ascending.
+            excluded: those of them not to return, int32.
+        """
+        scores = np.empty(len(rows), dtype=np.float32)
+        step = max(1, _GATHERED_BYTES // max(1, self.vectors.shape[1] * self.vectors.itemsize))
+        for start in range(0, len(rows), step):
+            scores[start : start + step] = self.scores(vector, rows[start : start + step])
+        scores[rows.searchsorted(excluded)] = -np.inf
+        if self.scale is not None:
+            scores[self.scale.take(rows) == 0] = -np.inf
+        if 0 < k < len(rows):
+            kth = np.partition(scores, len(rows) - k)[len(rows) - k]
+            best = np.flatnonzero(scores >= kth)
+        else:
+            best = np.arange(len(rows))
+        best = best[scores[best] > -np.inf]
+        order = best[np.lexsort((best, -scores[best]))[:k]]
+        return rows.take(order), scores.take(order)
 
     def search_many(
         self, vectors: Float32Array, k: int, excluded: Iterable[RowArray]
@@ -102,13 +132,13 @@ class ExactIndex:
         vector: Float32Array,
         k: int,
         excluded: RowArray,
-        eligible: BoolArray | None = None,
+        eligible: Eligible | None = None,
     ) -> tuple[RowArray, Float32Array]:
         """The best rows by `scores`, which is overwritten, and by dot products of their own."""
         scores[self._never] = -np.inf
         scores[excluded] = -np.inf
         if eligible is not None:
-            scores[~eligible] = -np.inf
+            np.copyto(scores, -np.inf, where=~eligible.mask)
         rows = self._contenders(scores, vector, k)
         rows, best = self.rank(vector, rows)
         return rows[:k], best[:k]

@@ -23,7 +23,7 @@ from models.index.retriever import Retriever
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from models.index.base import Index
+    from models.index.base import Eligible, Index
     from models.index.certificate import Space
     from models.index.exact import ExactIndex
     from models.types import Float32Array, Float64Array, RowArray
@@ -44,6 +44,8 @@ _TIMED, _SECONDS = 200, 0.5
 """A median is over so many queries, fewer where they take longer than this together."""
 _TURNS = 3
 _FIRST_EXCLUSIONS = 32
+_GATHERED = 1 / 8
+"""Share of the rows that are scored one by one, to learn what a row costs."""
 _TIE = 1e-6
 """Scores this close, as a share of the larger, are a tie."""
 
@@ -151,6 +153,7 @@ class _Judge:
             exact_microseconds=self.exact_microseconds,
             chosen=None if measured is None else measured.setting,
             max_over_fetch=max_over_fetch,
+            most_gathered=_most_gathered(self._exact, self._served, self.exact_microseconds),
             tried=tuple(self._tried),
         )
 
@@ -242,6 +245,28 @@ def _cheapest(
     microseconds, place = min((min(times), place) for place, times in enumerate(zip(*turns, strict=True)))
     measured, graph = graphs[place]
     return measured.model_copy(update={"microseconds": microseconds}), graph
+
+
+@dataclass(frozen=True, slots=True)
+class _Gathering:
+    """The exact index, where it scores some rows one by one."""
+
+    exact: ExactIndex
+    rows: RowArray
+
+    def search(
+        self, vector: Float32Array, k: int, _excluded: RowArray, _eligible: Eligible | None = None
+    ) -> tuple[RowArray, Float32Array]:
+        """See `models.index.base.Index`."""
+        return self.exact.search_among(vector, k, self.rows)
+
+
+def _most_gathered(exact: ExactIndex, queries: Queries, scan_microseconds: float) -> int:
+    """The number of eligible rows up to which scoring them one by one is cheaper than the scan."""
+    n_rows = min(len(exact), max(K, int(len(exact) * _GATHERED)))
+    rows = np.sort(np.random.default_rng(0).choice(len(exact), n_rows, replace=False)).astype(np.int32)
+    microseconds = _microseconds(_Gathering(exact, rows), queries)
+    return min(len(exact), int(n_rows * scan_microseconds / microseconds)) if microseconds else 0
 
 
 def _crossover(exact: ExactIndex, graph: HnswIndex, queries: Queries) -> int:

@@ -2,17 +2,51 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from models.index.hnsw import HnswIndex
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from models.index.base import Graph
+    from models.index.base import Eligible, Graph
     from models.index.certificate import RecallCertificate
     from models.index.exact import ExactIndex
-    from models.types import BoolArray, Float32Array, RowArray
+    from models.types import Float32Array, RowArray
+
+
+_MARGIN: Final = 2.0
+"""Standard deviations by which more candidates are fetched than should hold enough eligible ones."""
+_WALKS: Final = 2
+"""Walks before the search among eligible rows becomes exact."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilteredCosts:
+    """What the ways of searching among eligible rows cost, where the exact scan costs 1.
+
+    Attributes:
+        most_gathered: scoring so many eligible rows one by one costs as much as the scan.
+        shortest_walk: what the graph costs where its `ef` candidates do.
+        longest_walk: candidates for which the graph costs as much as the scan.
+    """
+
+    most_gathered: int = 0
+    shortest_walk: float = 1.0
+    longest_walk: int = 0
+
+    def exact(self, n_eligible: int) -> float:
+        """The cheaper of the exact ways."""
+        return n_eligible / self.most_gathered if n_eligible < self.most_gathered else 1.0
+
+    def reach(self, ef: int, n_eligible: int) -> float:
+        """Candidates up to which the graph is cheaper than the cheaper of the exact ways."""
+        spare = self.exact(n_eligible) - self.shortest_walk
+        if spare <= 0:
+            return 0.0
+        return ef + max(0, self.longest_walk - ef) * spare / (1 - self.shortest_walk)
 
 
 class Retriever:
@@ -25,21 +59,32 @@ class Retriever:
         exact: the exact index over the same vectors.
         graph: the graph, or None where the exact scan answers everything.
         max_fetch: where k and the exclusions together are more than this, the exact scan answers.
+        costs: decide how to search among eligible rows.
     """
 
-    def __init__(self, exact: ExactIndex, graph: Graph | None, *, max_fetch: int) -> None:
+    def __init__(
+        self,
+        exact: ExactIndex,
+        graph: Graph | None,
+        *,
+        max_fetch: int,
+        costs: FilteredCosts = FilteredCosts(),
+    ) -> None:
         self.exact = exact
+        self._costs = costs
         self._graph = graph
         self._max_fetch = 0 if graph is None else min(max_fetch, len(graph))
 
     def search(
-        self, vector: Float32Array, k: int, excluded: RowArray, eligible: BoolArray | None = None
+        self, vector: Float32Array, k: int, excluded: RowArray, eligible: Eligible | None = None
     ) -> tuple[RowArray, Float32Array]:
         """The best rows and their scores: see `models.index.base.Index`."""
+        if eligible is not None:
+            return self._search_eligible(vector, k, excluded, eligible)
         graph = self._graph
         enough = k + len(excluded)
-        if graph is None or enough > self._max_fetch or eligible is not None:
-            return self.exact.search(vector, k, excluded, eligible)
+        if graph is None or enough > self._max_fetch:
+            return self.exact.search(vector, k, excluded)
         # Of what is excluded, seldom more than half is among the best: a walk half as long finds k.
         fetch = min(enough, max(graph.ef, k + len(excluded) // 2))
         rows = _without(graph.candidates(vector, fetch), excluded)
@@ -49,6 +94,29 @@ class Retriever:
             return self.exact.search(vector, k, excluded)
         return self.exact.rank(vector, rows[:k])
 
+    def _search_eligible(
+        self, vector: Float32Array, k: int, excluded: RowArray, eligible: Eligible
+    ) -> tuple[RowArray, Float32Array]:
+        """The cheapest way: a longer walk, the eligible rows one by one, or the scan."""
+        excluded = excluded[eligible.mask.take(excluded)]
+        n_eligible = len(eligible.rows)
+        if self._graph is not None:
+            reach = min(len(self._graph), self._costs.reach(self._graph.ef, n_eligible))
+            fetch = _fetch(k + len(excluded) // 2, n_eligible / len(eligible.mask))
+            for _ in range(_WALKS):
+                if fetch > reach:
+                    break
+                walked = max(int(fetch), self._graph.ef)
+                rows = self._graph.candidates(vector, walked)
+                rows = _without(rows[eligible.mask.take(rows)], excluded)
+                if len(rows) >= k:
+                    return self.exact.rank(vector, rows[:k])
+                # Near this query eligible rows are rarer than elsewhere.
+                fetch = _fetch(k, len(rows) / walked)
+        if n_eligible < self._costs.most_gathered:
+            return self.exact.search_among(vector, k, eligible.rows, excluded)
+        return self.exact.search(vector, k, excluded, eligible)
+
 
 def open_retriever(exact: ExactIndex, path: Path | None, certificate: RecallCertificate) -> Retriever:
     """The retriever that a certificate was issued for; `path` is its graph's file, verified, or None.
@@ -56,7 +124,7 @@ def open_retriever(exact: ExactIndex, path: Path | None, certificate: RecallCert
     Raises:
         ArtifactError: the graph does not fit the vectors.
     """
-    graph = None
+    graph, shortest_walk = None, 1.0
     if path is not None and certificate.chosen is not None:
         graph = HnswIndex.open(
             path,
@@ -64,7 +132,24 @@ def open_retriever(exact: ExactIndex, path: Path | None, certificate: RecallCert
             dimensions=exact.vectors.shape[1],
             n_vectors=exact.n_eligible,
         )
-    return Retriever(exact, graph, max_fetch=certificate.k + certificate.max_over_fetch)
+        if certificate.microseconds < certificate.exact_microseconds:
+            shortest_walk = certificate.microseconds / certificate.exact_microseconds
+    return Retriever(
+        exact,
+        graph,
+        max_fetch=certificate.k + certificate.max_over_fetch,
+        costs=FilteredCosts(
+            most_gathered=certificate.most_gathered,
+            shortest_walk=shortest_walk,
+            # With so many exclusions a walk for k and half of them costs as much as the scan.
+            longest_walk=certificate.k + certificate.max_over_fetch // 2,
+        ),
+    )
+
+
+def _fetch(enough: int, share: float) -> float:
+    """Candidates among which there likely are enough, if each has this chance to be one."""
+    return math.ceil((enough + _MARGIN * math.sqrt(enough)) / share) if share else math.inf
 
 
 def _without(rows: RowArray, excluded: RowArray) -> RowArray:

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.index import exact as exact_module
+from models.index.base import Eligible
 from models.index.exact import ExactIndex, inverse_norms
 from tests.models.index.samples import NOTHING, ordered, skewed, small_searches
 
@@ -28,9 +30,25 @@ def test_only_eligible_rows_are_returned(search, seed):
     """A mask and a list of exclusions together leave what neither forbids."""
     vectors, query, k, excluded = search
     eligible = np.random.default_rng(seed).random(len(vectors)) < 0.5
-    rows, _ = ExactIndex(vectors).search(query, k, excluded, eligible)
+    rows, _ = ExactIndex(vectors).search(query, k, excluded, Eligible.where(eligible))
     forbidden = np.union1d(excluded, np.flatnonzero(~eligible))
     assert rows.tolist() == ordered(vectors @ query, forbidden)[:k].tolist()
+
+
+@given(small_searches(integers=False), st.integers(0, 2**32), st.booleans(), st.sampled_from([1, 16, 2**18]))
+def test_scoring_only_the_eligible_rows_gives_what_the_scan_gives(search, seed, scaled, block_bytes):
+    """Rows, scores to the bit, and ties, in blocks of any size, zero vectors under the cosine included."""
+    vectors, query, k, excluded = search
+    vectors[0] = 0
+    index = ExactIndex(vectors, inverse_norms(vectors) if scaled else None)
+    eligible = Eligible.where(np.random.default_rng(seed).random(len(vectors)) < 0.7)
+    scanned = index.search(query, k, excluded, eligible)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(exact_module, "_GATHERED_BYTES", block_bytes)
+        among = index.search_among(query, k, eligible.rows, excluded[eligible.mask[excluded]])
+    for ours, theirs in zip(among, scanned, strict=True):
+        assert ours.tolist() == theirs.tolist()
+        assert ours.dtype == theirs.dtype
 
 
 @given(small_searches(integers=False))
@@ -147,6 +165,8 @@ def test_nothing_is_found_where_nothing_is():
     for rows, scores in (
         empty.search(query, 5),
         some.search(query, 5, everything),
-        some.search(query, 5, NOTHING, np.zeros(4, dtype=bool)),
+        some.search(query, 5, NOTHING, Eligible.where(np.zeros(4, dtype=bool))),
+        some.search_among(query, 5, everything, everything),
+        some.search_among(query, 5, NOTHING),
     ):
         assert len(rows) == len(scores) == 0

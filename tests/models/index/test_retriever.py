@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import ArtifactError
+from models.index.base import Eligible
 from models.index.certificate import GraphSetting, RecallCertificate
 from models.index.exact import ExactIndex, inverse_norms
-from models.index.retriever import Retriever, open_retriever
+from models.index.retriever import FilteredCosts, Retriever, open_retriever
 from tests.models.index.samples import NOTHING, build, clustered, ordered, skewed, small_searches
 
 
@@ -78,7 +79,7 @@ def test_the_graph_is_asked_for_half_of_the_exclusions_then_for_all():
 
 
 def test_the_scan_answers_where_it_is_cheaper_or_something_is_masked():
-    """Beyond `max_fetch`, and with a mask, the graph is not even asked."""
+    """Beyond `max_fetch`, and where nobody measured what a filter costs, the graph is not even asked."""
     vectors = clustered(60, 4, np.random.default_rng(0))
     query = np.ones(4, dtype=np.float32)
     exact = ExactIndex(vectors)
@@ -89,12 +90,102 @@ def test_the_scan_answers_where_it_is_cheaper_or_something_is_masked():
         ordered(vectors @ query, np.arange(16))[:5].tolist()
     )
     assert retriever.search(query, 30, NOTHING)[0].tolist() == ordered(vectors @ query)[:30].tolist()
-    assert retriever.search(query, 5, NOTHING, eligible)[0].tolist() == (
+    assert retriever.search(query, 5, NOTHING, Eligible.where(eligible))[0].tolist() == (
         ordered(vectors @ query, np.flatnonzero(~eligible))[:5].tolist()
     )
     assert graph.asked == []
     retriever.search(query, 5, np.arange(15, dtype=np.int32))
     assert graph.asked
+
+
+COSTS = st.builds(
+    FilteredCosts,
+    most_gathered=st.integers(0, 40),
+    shortest_walk=st.floats(0.01, 1),
+    longest_walk=st.integers(0, 60),
+)
+WALKS_ARE_FREE = FilteredCosts(shortest_walk=0.001, longest_walk=10**6)
+
+
+@given(small_searches(integers=False), st.integers(0, 2**32), COSTS, st.integers(0, 30), st.integers(1, 40))
+def test_any_graph_leads_to_k_eligible_rows_with_exact_scores(search, seed, costs, reach, ef):
+    """Whatever a graph proposes and whatever searches cost: as many as there are, best first, eligible."""
+    vectors, query, k, excluded = search
+    rng = np.random.default_rng(seed)
+    exact = ExactIndex(vectors)
+    eligible = Eligible.where(rng.random(len(vectors)) < rng.random())
+    graph = Proposals(rng.permutation(len(vectors)), reach=reach, ef=min(ef, len(vectors)))
+    retriever = Retriever(exact, graph, max_fetch=10**6, costs=costs)
+    rows, scores = retriever.search(query, k, excluded, eligible)
+    left = np.setdiff1d(eligible.rows, excluded)
+    assert len(rows) == len(set(rows.tolist())) == min(k, len(left))
+    assert np.isin(rows, left).all()
+    all_rows, all_scores = exact.search(query, len(vectors))
+    score_of = dict(zip(all_rows.tolist(), all_scores.tolist(), strict=True))
+    assert scores.tolist() == [score_of[row] for row in rows.tolist()]
+    best_first = list(zip((-scores).tolist(), rows.tolist(), strict=True))
+    assert best_first == sorted(best_first)
+
+
+@given(small_searches(), st.integers(0, 2**32), COSTS, st.integers(1, 40))
+def test_with_a_perfect_graph_a_filtered_answer_is_the_exact_one(search, seed, costs, ef):
+    """Walks, rows one by one and the scan agree, so that costs decide about time only."""
+    vectors, query, k, excluded = search
+    exact = ExactIndex(vectors)
+    eligible = Eligible.where(np.random.default_rng(seed).random(len(vectors)) < 0.6)
+    graph = Proposals(ordered(vectors @ query), ef=min(ef, len(vectors)))
+    retriever = Retriever(exact, graph, max_fetch=10**6, costs=costs)
+    for ours, theirs in zip(
+        retriever.search(query, k, excluded, eligible),
+        exact.search(query, k, excluded, eligible),
+        strict=True,
+    ):
+        assert ours.tolist() == theirs.tolist()
+
+
+def test_a_filter_that_the_query_dislikes_takes_a_second_walk_then_the_scan():
+    """The first walk tells how rare eligible rows are near the query, and so how long the second must be."""
+    vectors = np.arange(1000, 0, -1, dtype=np.float32).reshape(-1, 1)
+    query = np.ones(1, dtype=np.float32)
+    rows = np.arange(1000)
+    for mask, asked in (
+        (rows % 2 == 0, [19]),
+        ((rows % 4 == 0) | (rows >= 500), [16, 38]),
+        (rows >= 500, [19]),
+    ):
+        graph = Proposals(np.arange(1000))
+        retriever = Retriever(ExactIndex(vectors), graph, max_fetch=1000, costs=WALKS_ARE_FREE)
+        rows, _ = retriever.search(query, 5, NOTHING, Eligible.where(mask))
+        assert rows.tolist() == np.flatnonzero(mask)[:5].tolist()
+        assert graph.asked == asked
+
+
+def test_costs_decide_how_eligible_rows_are_searched():
+    """The cheapest of a walk, the rows one by one, and the scan; a walk grows with what it must fetch."""
+    costs = FilteredCosts(most_gathered=1000, shortest_walk=0.2, longest_walk=500)
+    assert costs.reach(50, 150) == 0  # 0.15 of a scan, less than any walk
+    assert costs.reach(50, 600) == pytest.approx(50 + 450 * 0.4 / 0.8)
+    assert costs.reach(50, 1000) == costs.reach(50, 5000) == 500  # the scan costs the same for all
+    assert FilteredCosts().reach(50, 5000) == 0  # nothing measured: no walk
+
+
+@pytest.mark.parametrize("space", ["inner_product", "augmented_l2", "cosine"])
+@pytest.mark.parametrize("share", [0.5, 0.1, 0.02])
+def test_walks_under_filters_find_what_walks_without_find(space, share):
+    """On clusters, filters that ignore them and filters that are made of them keep nearly all true rows."""
+    rng = np.random.default_rng(7)
+    vectors = clustered(6000, 24, rng)
+    exact = ExactIndex(vectors, inverse_norms(vectors) if space == "cosine" else None)
+    retriever = Retriever(exact, build(vectors, space, ef=80), max_fetch=6000, costs=WALKS_ARE_FREE)
+    direction = rng.standard_normal(24) @ vectors.T
+    at_random, by_direction = rng.random(6000) < share, direction > np.quantile(direction, 1 - share)
+    for mask in (at_random, by_direction):
+        eligible = Eligible.where(mask)
+        found = 0
+        for query in vectors[:200]:
+            rows, _ = retriever.search(query, 10, NOTHING, eligible)
+            found += len(np.intersect1d(rows, exact.search(query, 10, NOTHING, eligible)[0]))
+        assert found / 2000 > 0.97  # 0.99 and more without a filter
 
 
 @pytest.mark.parametrize("space", ["inner_product", "augmented_l2"])
