@@ -17,11 +17,16 @@ _SECONDS: Final = 5.0
 _AT_ONCE: Final = 8
 
 
-def fetch_covers(urls: Iterable[str]) -> dict[str, str]:
-    """Data URIs by address, of those images that could be had: small, of a common type, over HTTP."""
+def fetch_covers(urls: Iterable[str], *, transport: httpx.BaseTransport | None = None) -> dict[str, str]:
+    """Data URIs by address, of those images that could be had: small, of a common type, over HTTP.
+
+    Args:
+        urls: addresses; those of other schemes are left out.
+        transport: how to connect; None: over the network.
+    """
     asked = sorted(url for url in urls if url.startswith(("http://", "https://")))
     with (
-        httpx.Client(timeout=_SECONDS, follow_redirects=True) as client,
+        httpx.Client(timeout=_SECONDS, follow_redirects=True, transport=transport) as client,
         ThreadPoolExecutor(_AT_ONCE) as pool,
     ):
         found = pool.map(lambda url: _fetch(client, url), asked)

@@ -21,7 +21,7 @@ from models.dataset import Dataset, build_dataset
 from models.dataset_directory import open_dataset_directory
 from models.errors import ConfigError
 from models.evaluation.baselines import baselines
-from models.evaluation.comparison import Candidate, Watcher, check_measures, compare
+from models.evaluation.comparison import Candidate, Watcher, check_measures, check_possible, compare
 from models.evaluation.curves import Iterated, learning_curve
 from models.evaluation.judge import check_list_length
 from models.evaluation.measures import MEASURES, SYSTEM_MEASURES
@@ -30,7 +30,7 @@ from models.evaluation.similar import similar_items, well_known
 from models.interactions import read_interactions
 from models.item_table import read_items
 from models.layouts import PRESETS, choose_layout
-from models.registry import FAMILIES, configure
+from models.registry import EVALUATED, configure
 from scripts.covers import fetch_covers
 from scripts.evaluation_report import EyeTest, LookedAt, Report, render_html
 from scripts.evaluation_table import metrics_table, rounds_lines
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     Metadata = Mapping[str, Mapping[str, JsonValue]]
 
-FamilyName = StrEnum("FamilyName", list(FAMILIES))  # type: ignore[misc]
+FamilyName = StrEnum("FamilyName", list(EVALUATED))  # type: ignore[misc]
 PresetName = StrEnum("PresetName", list(PRESETS))  # type: ignore[misc]
 MetricName = StrEnum("MetricName", [*MEASURES, *SYSTEM_MEASURES])  # type: ignore[misc]
 
@@ -152,13 +152,14 @@ def _evaluate(
         table, min_user_interactions=min_user_interactions, min_item_interactions=min_item_interactions
     )
     check_list_length(k, len(dataset.items))
+    names = [name.value for name in metric]
+    check_possible(names, dataset, definition)
     metadata = {} if items is None else read_items(items, layout).records
     divided = Split(dataset, definition)
     with _bar(console) as watcher:
         if html_path is not None:
             watcher.looked_at = well_known(dataset.popularity(), min(eye_test, len(dataset.items)))
         comparison = compare(candidates, divided, k=k, resamples=resamples, watcher=watcher)
-        names = [name.value for name in metric]
         check_measures(names, comparison.results, k)
         curves: dict[str, list[CurvePoint]] = {}
         if html_path is not None and learning_curves:
@@ -235,7 +236,7 @@ def _candidate(name: str, family: str, hyperparameters: Mapping[str, Any], seed:
     config = configure(family, hyperparameters)
 
     def fit(training: Dataset, progress: Any) -> Ranker:  # noqa: ANN401 - families.base.Progress
-        made = FAMILIES[family].make(config)
+        made = EVALUATED[family].make(config)
         return made.fit(training, rng=np.random.default_rng(seed), progress=progress)
 
     return Candidate(name, fit, family, config.model_dump(mode="json"))

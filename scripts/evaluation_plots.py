@@ -48,7 +48,6 @@ _METRICS = (
     "coverage",
     "novelty",
     "popularity_lift",
-    "gini",
 )
 _COLUMNS = 3
 
@@ -103,7 +102,7 @@ def _bars(panel: Axes, comparison: Comparison, label: str) -> None:
     for place, result in enumerate(comparison.results):
         estimate = result.metrics.get(label)
         if estimate is None or estimate.value is None:
-            panel.text(0, place, " –", va="center")
+            panel.text(0, place, " –", va="center", transform=panel.get_yaxis_transform())
             continue
         panel.barh(place, estimate.value, color=_colour(place), height=0.7, alpha=0.9)
         low, high = estimate.low, estimate.high
@@ -112,7 +111,7 @@ def _bars(panel: Axes, comparison: Comparison, label: str) -> None:
             panel.plot([low, high], [place, place], color=_INK, linewidth=1.2, solid_capstyle="butt")
             edges += [low, high]
     panel.set_yticks(range(len(comparison.results)), [_short(result.name) for result in comparison.results])
-    panel.invert_yaxis()
+    panel.set_ylim(len(comparison.results) - 0.5, -0.5)
     panel.tick_params(axis="y", length=0)
     panel.grid(axis="x", alpha=0.5)
     panel.xaxis.set_major_locator(MaxNLocator(5))
@@ -203,7 +202,7 @@ def costs(comparison: Comparison) -> str:
         for panel, (title, values) in zip(panels, panels_of.items(), strict=True):
             for place, value in enumerate(values):
                 panel.barh(place, value, color=_colour(place), height=0.7, alpha=0.9)
-                panel.text(value, place, f" {value:.3g}", va="center")
+                panel.text(value, place, f" {value:,.2f}", va="center")
             names = [_short(result.name) for result in comparison.results]
             panel.set_yticks(range(len(values)), names)
             panel.invert_yaxis()

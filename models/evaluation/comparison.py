@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from models.dataset import Dataset
     from models.evaluation.judge import Outcome
-    from models.evaluation.protocols import Round, Split
+    from models.evaluation.protocols import Round, Split, SplitDefinition
     from models.evaluation.ranker import Ranker
     from models.types import Float64Array
 
@@ -254,20 +254,33 @@ def named(candidate: Candidate) -> Iterator[None]:
         raise type(error)(f"{candidate.name}: {error}") from error
 
 
-def check_measures(names: Sequence[str], results: Sequence[Result], k: int) -> None:
-    """Refuse a metric that no model has a value for.
+def check_possible(names: Sequence[str], dataset: Dataset, definition: SplitDefinition) -> None:
+    """Refuse, before anything is fitted, metrics that no model can have a value for.
 
     Raises:
-        ConfigError: naming it and why.
+        ConfigError: naming the metric and why.
     """
+    if not dataset.has_values or definition.name == "strong":
+        _refuse([name for name in names if not (MEASURES | SYSTEM_MEASURES)[name].of_lists])
+
+
+def check_measures(names: Sequence[str], results: Sequence[Result], k: int) -> None:
+    """Refuse metrics that no model has a value for.
+
+    Raises:
+        ConfigError: naming the metric and why.
+    """
+    labels = {label for result in results for label in result.metrics}
+    _refuse([name for name in names if (MEASURES | SYSTEM_MEASURES)[name].label(k) not in labels])
+
+
+def _refuse(names: Sequence[str]) -> None:
     for name in names:
-        label = (MEASURES | SYSTEM_MEASURES)[name].label(k)
-        if all(label not in result.metrics for result in results):
-            raise ConfigError(
-                f"no model here has a value for {name}: it judges predicted values, which needs a table with "
-                "values, a family that predicts them (such as als) and a split other than strong; "
-                "choose another --metric"
-            )
+        raise ConfigError(
+            f"no model here has a value for {name}: it judges predicted values, which needs a table with "
+            "values, a family that predicts them (such as als) and a split other than strong; "
+            "choose another --metric"
+        )
 
 
 def estimates(

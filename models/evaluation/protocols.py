@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -90,16 +91,17 @@ class Split:
     Args:
         dataset: all entries.
         definition: the protocol.
+        first: only so many of its rounds; None: all.
 
     Raises:
         DataError: the dataset does not allow it: no timestamps, or nobody has enough entries.
     """
 
-    def __init__(self, dataset: Dataset, definition: SplitDefinition) -> None:
+    def __init__(self, dataset: Dataset, definition: SplitDefinition, *, first: int | None = None) -> None:
         self.definition = definition
         self.dataset_sha256 = dataset.sha256()
         self._dataset = dataset
-        self._masks = list(_masks(dataset, definition))
+        self._masks = list(islice(_masks(dataset, definition), first))
         self.fingerprint = self._fingerprint()
         if not any(len(judged.people) for judged in self.rounds()):
             raise DataError(_too_few(dataset, definition))
