@@ -9,10 +9,13 @@ from pydantic import ValidationError
 
 from models.errors import ConfigError
 from models.families.als import ALS, ALSConfig
+from models.families.ease import EASE, EASEConfig
 from models.families.funk_svd import FunkSVD, FunkSVDConfig
 from models.families.ials import IALS, IALSConfig
 from models.families.ials_implicit import IALSImplicit, IALSImplicitConfig
+from models.families.item_knn import ItemKNN, ItemKNNConfig
 from models.families.nmf import NMF, NMFConfig
+from models.families.popularity import Popularity, PopularityConfig
 from models.families.svd import SVD, SVDConfig
 from models.families.svdpp import SVDPP, SVDPPConfig
 from models.families.timesvdpp import TimeSVDPP, TimeSVDPPConfig
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from models.families.base import Family, FamilyConfig
+    from models.families.item_to_item import Baseline
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +35,44 @@ class FamilyEntry:
     make: Callable[[Any], Family]
 
 
+@dataclass(frozen=True, slots=True)
+class BaselineEntry:
+    """The same for a family that is evaluated only: its scores are no inner products of factors."""
+
+    config: type[FamilyConfig]
+    make: Callable[[Any], Baseline]
+
+
 FAMILIES: dict[str, FamilyEntry] = {
     "als": FamilyEntry(ALSConfig, ALS),
     "funk_svd": FamilyEntry(FunkSVDConfig, FunkSVD),
     "ials": FamilyEntry(IALSConfig, IALS),
     "ials_implicit": FamilyEntry(IALSImplicitConfig, IALSImplicit),
     "nmf": FamilyEntry(NMFConfig, NMF),
+    "popularity": FamilyEntry(PopularityConfig, Popularity),
     "svd": FamilyEntry(SVDConfig, SVD),
     "svdpp": FamilyEntry(SVDPPConfig, SVDPP),
     "timesvdpp": FamilyEntry(TimeSVDPPConfig, TimeSVDPP),
 }
+BASELINES: dict[str, BaselineEntry] = {
+    "ease": BaselineEntry(EASEConfig, EASE),
+    "item_knn": BaselineEntry(ItemKNNConfig, ItemKNN),
+}
+EVALUATED: dict[str, FamilyEntry | BaselineEntry] = {**FAMILIES, **BASELINES}
+"""All that can be fitted and judged."""
+
+
+def check_served(family: str) -> None:
+    """Refuse to make an artifact of a family that has none.
+
+    Raises:
+        ConfigError: the family is evaluated only.
+    """
+    if family in BASELINES:
+        raise ConfigError(
+            f"family {family} is evaluated only, not served: its scores are no inner products of factors; "
+            f"use scripts.evaluate, or one of {', '.join(FAMILIES)}"
+        )
 
 
 def configure(family: str, hyperparameters: Mapping[str, Any]) -> FamilyConfig:
@@ -49,9 +81,9 @@ def configure(family: str, hyperparameters: Mapping[str, Any]) -> FamilyConfig:
     Raises:
         ConfigError: there is no such family, or a name or value is wrong; all of them are listed.
     """
-    if family not in FAMILIES:
-        raise ConfigError(f"there is no family {family!r}; the families are {', '.join(FAMILIES)}")
-    config = FAMILIES[family].config
+    if family not in EVALUATED:
+        raise ConfigError(f"there is no family {family!r}; the families are {', '.join(EVALUATED)}")
+    config = EVALUATED[family].config
     try:
         return config.model_validate(hyperparameters)
     except ValidationError as error:

@@ -25,7 +25,7 @@ from models.errors import ConfigError
 from models.interactions import read_interactions
 from models.item_table import read_items
 from models.layouts import PRESETS, Format, Layout, choose_layout
-from models.registry import FAMILIES, configure
+from models.registry import EVALUATED, check_served, configure
 from models.training import METRICS_K, Reporter, TrainingPlan, train
 from scripts.recipe import Recipe, overridden, read_recipe, settings_of
 from scripts.terminal import run
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     Metadata = Mapping[str, Mapping[str, JsonValue]]
 
-FamilyName = StrEnum("FamilyName", list(FAMILIES))  # type: ignore[misc]
+FamilyName = StrEnum("FamilyName", list(EVALUATED))  # type: ignore[misc]
 PresetName = StrEnum("PresetName", list(PRESETS))  # type: ignore[misc]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -81,7 +81,7 @@ def _train(
     ] = [],  # noqa: B006 - typer copies it
     duplicates: Annotated[
         Literal["sum", "max", "last", "error"] | None,
-        typer.Option(help="Several rows of one user and item. Default: sum; last for als and svd."),
+        typer.Option(help="Several rows of one user and item. Default: sum; last for families of ratings."),
     ] = None,
     on_bad_row: Annotated[Literal["stop", "skip"], typer.Option()] = "stop",
     min_user_interactions: Annotated[int, typer.Option(min=1)] = 1,
@@ -109,6 +109,7 @@ def _train(
 ) -> None:
     console = Console(soft_wrap=True, highlight=False)
     chosen = _recipe(recipe, family, set_)
+    check_served(chosen.family)
     plan = TrainingPlan(
         family=chosen.family,
         config=configure(chosen.family, chosen.config),
@@ -143,7 +144,7 @@ def _train(
     dataset = _read(
         interactions,
         layout,
-        duplicates=duplicates or ("sum" if chosen.family in {"ials", "ials_implicit"} else "last"),
+        duplicates=duplicates or ("sum" if chosen.family in {"ials", "ials_implicit", "nmf"} else "last"),
         on_bad_row=on_bad_row,
         least=(min_user_interactions, min_item_interactions),
         console=console,
@@ -278,7 +279,7 @@ def _summarize(console: Console, card: ModelCard) -> None:
 def _warn(console: Console, card: ModelCard) -> None:
     """Say so where the published model ranks no better than a list of bestsellers."""
     model, popularity = (_ndcg(card, judged) for judged in ("model", "popularity"))
-    if model <= popularity:
+    if card.family != "popularity" and model <= popularity:
         remedy = (
             "for lists use family ials, also on ratings"
             if card.family == "als"

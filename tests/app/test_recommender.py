@@ -27,6 +27,7 @@ RECIPES = {
     "svd-item": {"factors": 5, "centring": "item"},
     "svd-user": {"factors": 5, "centring": "user"},
     "nmf": {"factors": 5},
+    "popularity": {},
 }
 
 

@@ -41,7 +41,7 @@ def run(table, tmp_path, capsys):
     return _run
 
 
-@pytest.mark.parametrize("family", ["ials", "als", "svd"])
+@pytest.mark.parametrize("family", ["ials", "als", "svd", "nmf"])
 def test_every_family_is_published_with_its_configuration(run, table, family):
     """The artifact holds every rating under its ids, the recipe, holdout metrics and both certificates."""
     status, printed, root = run(
@@ -135,6 +135,8 @@ def test_bad_rows_stop_the_run_or_are_counted(run, table):
         (["--item-column", "waht"], "waht"),
         (["--min-user-interactions", "1000"], "lower them"),
         (["--items", "nowhere.csv"], "nowhere.csv"),
+        (["--family", "ease"], "family ease is evaluated only, not served"),
+        (["--family", "popularity", "--set", "half_life=9"], "name their --time-column"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_is_published(run, words, complaint):
@@ -185,3 +187,11 @@ def test_a_model_worse_than_popularity_is_published_with_a_warning(run, table):
     assert status == 0, printed
     assert "rank no better" in printed
     assert "use family ials" in printed
+
+
+def test_popularity_is_published_without_being_compared_with_itself(run):
+    """The baseline is served like any family; that it ranks no better than popularity is no warning."""
+    status, printed, root = run("--family", "popularity", "--holdout", "random")
+    assert status == 0, printed
+    assert open_artifact(root / current_version(root)).manifest.row_rule.kind == "popularity"
+    assert "rank no better" not in printed
