@@ -28,6 +28,15 @@ def implicit_objective(table, user_factors, item_factors, regularization):
     return error.sum() + regularization * ((user_factors**2).sum() + (item_factors**2).sum())
 
 
+def unobserved_objective(table, user_factors, item_factors, alpha, ridge_of_row):
+    """α₀ Σ s² over every cell plus Σ abs(c)·(x − s)² over the observed (non-zero) ones, plus the ridges."""
+    scores = user_factors @ item_factors.T
+    observed = np.abs(table) * ((table > 0) - scores) ** 2
+    user_ridge, item_ridge = ridge_of_row
+    penalty = user_ridge @ (user_factors**2).sum(axis=1) + item_ridge @ (item_factors**2).sum(axis=1)
+    return alpha * (scores**2).sum() + observed.sum() + penalty
+
+
 def explicit_objective(table, mean, user_factors, item_factors, ridge_of_row):
     """The loss of biased explicit ALS over the observed (non-NaN) cells; the last coordinate is the bias."""
     p, b_u = user_factors[:, :-1], user_factors[:, -1]

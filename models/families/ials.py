@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from models.types import Float32Array
 
 _INITIAL_SCALE = 0.1
-_UNOBSERVED_SCALE = 2.0
+_UNOBSERVED_SCALE = 1.5
 
 
 class IALSConfig(FamilyConfig):
@@ -55,7 +55,7 @@ class IALSConfig(FamilyConfig):
     ridge_exponent: float = Field(default=1.0, ge=0)
     """ν: how a row's ridge grows with its entries. 0: the same ridge for every row."""
     unobserved_weight: float | None = Field(default=None, gt=0)
-    """α₀; None: 2·√(share of the cells that are observed)."""
+    """α₀; None: 1.5·√(share of the cells that are observed)."""
     iterations: int = Field(default=15, ge=1)
     """Pairs of half-steps, users then items."""
     weighting: NamedWeighting = LinearWeighting()

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from models.row_solve.rows import Rows
     from models.types import Float32Array
 
+_FASTMATH = {"reassoc", "contract", "nsz"}
+"""Sums in any order; but infinity and NaN stay what they are, to be found at the end."""
+
 
 def descend(
     rows: Rows, design: Float32Array, problem: RowProblem, factors: Float32Array, steps: int = 3
@@ -61,7 +64,7 @@ def descend(
         )
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=_FASTMATH)
 def _inner(left: Any, right: Any) -> Any:  # noqa: ANN401
     total = np.float32(0)
     for k in range(len(left)):
@@ -69,7 +72,7 @@ def _inner(left: Any, right: Any) -> Any:  # noqa: ANN401
     return total
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=_FASTMATH)
 def _times(
     gram: Any,  # noqa: ANN401
     ridge: Any,  # noqa: ANN401
@@ -90,7 +93,7 @@ def _times(
             product[k] += scale * factors[k]
 
 
-@numba.njit(cache=True, parallel=True, fastmath=True)
+@numba.njit(cache=True, parallel=True, fastmath=_FASTMATH)
 def _descend_blocks(
     bounds: Any,  # noqa: ANN401
     indptr: Any,  # noqa: ANN401
