@@ -49,17 +49,17 @@ _INITIAL_SCALE = 0.1
 class SGDConfig(FamilyConfig):
     """Hyperparameters that the families trained by SGD share."""
 
-    factors: int = Field(default=100, ge=1)
+    factors: int = Field(default=64, ge=1)
     """d, the length of a factor row without its bias."""
-    iterations: int = Field(default=25, ge=1)
+    iterations: int = Field(default=20, ge=1)
     """Passes over the entries."""
-    learning_rate: float = Field(default=0.01, gt=0)
+    learning_rate: float = Field(default=0.012, gt=0)
     """η of the first pass, for the factors."""
-    bias_learning_rate: float = Field(default=0.005, gt=0)
+    bias_learning_rate: float = Field(default=0.006, gt=0)
     """η of the first pass, for the biases."""
     decay: float = Field(default=0.95, gt=0, le=1)
     """What the learning rates are multiplied with after each pass."""
-    regularization: float = Field(default=0.05, gt=0)
+    regularization: float = Field(default=0.06, gt=0)
     """λ; the ridge of a row of n entries is λ·n."""
 
 

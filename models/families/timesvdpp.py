@@ -42,7 +42,7 @@ class TimeSVDPPConfig(SGDConfig):
 
     implicit_regularization: float = Field(default=0.01, ge=0)
     """λ_z, of what a user's items say by themselves."""
-    bins: int = Field(default=30, ge=1)
+    bins: int = Field(default=10, ge=1)
     """Time bins of an item's bias, of equal length over the table's span."""
     bin_regularization: float = Field(default=80, gt=0)
     """κ_i, the ridge of an item's bias in one bin."""
