@@ -12,6 +12,8 @@ One directory per version, ``<root>/<version>/``, and ``<root>/CURRENT`` naming 
 ``popularity.npy``                             int64, ``(n_items,)``: interactions of each item
 ``item_<name>.npy``                            further arrays per item that a row rule needs
 ``metadata.jsonl``, ``metadata_offsets.npy``   optional: one JSON object per item, int64 ``(n_items + 1,)``
+``field_<n>_{values,items}.npy``               optional: entries of a member, for filters, values ascending
+``field_<n>_vocabulary.marisa``                optional: the strings of that member and their numbers
 ``recommend.hnsw``, ``similar.hnsw``           index files, where the search is not exact
 =============================================  ======================================================
 
@@ -22,6 +24,7 @@ from models.artifact.manifest import (
     DatasetFingerprint,
     FileEntry,
     FoldInCertificate,
+    ItemFieldsCard,
     Manifest,
     ModelCard,
     TrainingRecord,
@@ -44,6 +47,7 @@ __all__ = [
     "DatasetFingerprint",
     "FileEntry",
     "FoldInCertificate",
+    "ItemFieldsCard",
     "Manifest",
     "ModelCard",
     "TrainingRecord",

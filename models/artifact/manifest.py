@@ -9,6 +9,7 @@ from pydantic_core import from_json
 
 from models.errors import ArtifactError
 from models.index.certificate import RecallCertificate
+from models.item_fields import FieldCard
 from models.row_rules import RowRule
 
 SCHEMA_VERSION: Final = 1
@@ -89,6 +90,15 @@ class ModelCard(_Record):
     training: TrainingRecord
 
 
+class ItemFieldsCard(_Record):
+    """What the item metadata can be filtered by."""
+
+    fields: tuple[FieldCard, ...] = ()
+    unfilterable: dict[str, str] = Field(
+        default={}, description="the other members of the metadata, and why each is none"
+    )
+
+
 class Manifest(ModelCard):
     """The model card and what publishing added to it."""
 
@@ -97,6 +107,7 @@ class Manifest(ModelCard):
     created_at: AwareDatetime
     libraries: dict[str, str]
     """Installed versions of what trained, stored and indexed the model."""
+    item_fields: ItemFieldsCard = ItemFieldsCard()
     files: dict[FileName, FileEntry]
 
     def to_bytes(self) -> bytes:

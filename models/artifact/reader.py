@@ -23,6 +23,7 @@ from models.artifact.arrays import (
     item_array_name,
 )
 from models.artifact.digest import sha256_of
+from models.artifact.fields import is_field_file, open_fields
 from models.artifact.manifest import MANIFEST, MANIFEST_HASH, Manifest, read_manifest
 from models.artifact.metadata import METADATA, METADATA_OFFSETS, Metadata
 from models.errors import ArtifactError
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from models.artifact.manifest import FileEntry
+    from models.item_fields import ItemFields
 
 USER_IDS: Final = "user_ids.marisa"
 ITEM_IDS: Final = "item_ids.marisa"
@@ -51,11 +53,13 @@ class Artifact(ModelArrays):
         directory: where it lies.
         manifest: what it says about itself.
         item_metadata: JSON objects by item row, or None.
+        item_fields: what the metadata can be filtered by; nothing where there are none.
     """
 
     directory: Path
     manifest: Manifest
     item_metadata: Metadata | None
+    item_fields: ItemFields
 
     def metadata(self, item: int) -> bytes | None:
         """Metadata of the item in this row: one JSON object; None where the artifact has no metadata."""
@@ -133,7 +137,7 @@ def _verify_files(directory: Path, entries: dict[str, FileEntry]) -> None:
 
 def _verify_kind(name: str) -> None:
     known = name in {*_REQUIRED, *OPTIONAL_DTYPES, METADATA, METADATA_OFFSETS}
-    if not (known or item_array_name(name) or name.endswith(_GRAPH_SUFFIX)):
+    if not (known or item_array_name(name) or is_field_file(name) or name.endswith(_GRAPH_SUFFIX)):
         raise InconsistencyError(f"{name}: schema version 1 knows no such file")
 
 
@@ -146,11 +150,12 @@ def _open_verified(directory: Path, manifest: Manifest) -> Artifact:
     metadata = None
     if METADATA in manifest.files:
         metadata = Metadata(directory / METADATA, arrays[METADATA_OFFSETS])
+    items = IdMap.open(directory / ITEM_IDS)
     artifact = Artifact(
         directory=directory,
         manifest=manifest,
         users=IdMap.open(directory / USER_IDS),
-        items=IdMap.open(directory / ITEM_IDS),
+        items=items,
         user_factors=arrays[USER_FACTORS],
         item_factors=arrays[ITEM_FACTORS],
         histories=Rows(
@@ -164,6 +169,7 @@ def _open_verified(directory: Path, manifest: Manifest) -> Artifact:
             extra: array for name, array in arrays.items() if (extra := item_array_name(name)) is not None
         },
         item_metadata=metadata,
+        item_fields=open_fields(directory, manifest.item_fields, arrays, n_items=len(items)),
     )
     artifact.check()
     _check_manifest(artifact)

@@ -21,11 +21,21 @@ from models.artifact.durable import (
     sync,
     unfinished_directory,
 )
-from models.artifact.manifest import MANIFEST, MANIFEST_HASH, FileEntry, Manifest, ModelCard, hash_line
+from models.artifact.fields import write_fields
+from models.artifact.manifest import (
+    MANIFEST,
+    MANIFEST_HASH,
+    FileEntry,
+    ItemFieldsCard,
+    Manifest,
+    ModelCard,
+    hash_line,
+)
 from models.artifact.metadata import METADATA, METADATA_OFFSETS, write_metadata
 from models.artifact.reader import ITEM_IDS, USER_IDS, graph_file, open_unpublished
 from models.artifact.store import set_current
 from models.errors import ArtifactError, TrainingError
+from models.item_fields import build_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -97,15 +107,21 @@ def _write(directory: Path, contents: ArtifactContents, card: ModelCard) -> Mani
     arrays = contents.by_file()
     contents.users.save(directory / USER_IDS)
     contents.items.save(directory / ITEM_IDS)
+    fields_card = ItemFieldsCard()
     if contents.metadata is not None:
         arrays[METADATA_OFFSETS] = write_metadata(directory / METADATA, contents.items, contents.metadata)
+        fields = build_fields(contents.items, contents.metadata)
+        fields_card = ItemFieldsCard(
+            fields=tuple(field.card for field in fields), unfilterable=fields.unfilterable
+        )
+        arrays |= write_fields(directory, fields)
     for name, array in arrays.items():
         _write_array(directory / name, array)
     for name, save in contents.graphs.items():
         save(directory / graph_file(name))
     for path in directory.iterdir():
         sync(path)
-    manifest = _manifest(directory, arrays, card)
+    manifest = _manifest(directory, arrays, card, fields_card)
     raw = manifest.to_bytes()
     for name, content in ((MANIFEST, raw), (MANIFEST_HASH, hash_line(raw))):
         (directory / name).write_bytes(content)
@@ -123,7 +139,9 @@ def _write_array(path: Path, array: AnyArray) -> None:
         file.write(by_row.data)
 
 
-def _manifest(directory: Path, arrays: dict[str, AnyArray], card: ModelCard) -> Manifest:
+def _manifest(
+    directory: Path, arrays: dict[str, AnyArray], card: ModelCard, item_fields: ItemFieldsCard
+) -> Manifest:
     digests = sha256_of(directory.iterdir())
     files = {
         path.name: FileEntry(
@@ -141,6 +159,7 @@ def _manifest(directory: Path, arrays: dict[str, AnyArray], card: ModelCard) -> 
             model_version=_UNNAMED,
             created_at=created_at,
             libraries=_installed_versions(),
+            item_fields=item_fields,
             files=files,
         )
         content_hash = hashlib.sha256(unnamed.to_bytes()).hexdigest()

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from models.artifact import publish
-from tests.models.artifact.sample import sample_card, sample_contents
+from tests.models.artifact.sample import METADATA, sample_card, sample_contents
 
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A version directory with every kind of file; not to be changed."""
     root = tmp_path_factory.mktemp("artifacts")
-    contents = sample_contents(metadata={"item-3": {"title": "Drei 😀", "year": 1995, "genres": ["A", "B"]}})
+    contents = sample_contents(metadata=METADATA)
     return root / publish(root, contents, sample_card(contents))
 
 

@@ -44,10 +44,28 @@ FILES = {
     "item_length_norms.npy",
     "metadata.jsonl",
     "metadata_offsets.npy",
+    "field_0_values.npy",
+    "field_0_items.npy",
+    "field_0_vocabulary.marisa",
+    "field_1_values.npy",
+    "field_1_items.npy",
+    "field_2_values.npy",
+    "field_2_items.npy",
+    "field_2_vocabulary.marisa",
+    "field_3_values.npy",
+    "field_3_items.npy",
     "recommend.hnsw",
     "similar.hnsw",
 }
 """Everything that the sample's version directory holds."""
+METADATA: dict[str, dict[str, JsonValue]] = {
+    "item-3": {"title": "Drei 😀", "year": 1995, "genres": ["A", "B"], "released": "1995-01-31"},
+    "item-4": {"genres": ["B"], "notes": {"nested": 1}},
+    "item-5": {"year": 1999.5},
+    "item-7": {"released": "2001-02-03T04:05:06Z"},
+    "item-9": {"title": "Neun"},
+}
+"""Metadata of the sample: fields of several kinds, no two of whose files are the same, and one of none."""
 
 
 def sample_contents(

@@ -105,7 +105,11 @@ def test_a_file_of_another_version_is_seen(version: Path, tmp_path: Path, name: 
         [f"member-{n}" for n in range(30)],
         [f"product-{n}" for n in range(20)],
         seed=1,
-        metadata={"product-1": {"a": 1}},
+        metadata={
+            "product-1": {"title": "Eins", "year": 1, "genres": ["X"], "released": "1970-01-01"},
+            "product-2": {"title": "Zwei", "year": 2, "genres": ["Y", "Z"], "released": "1970-01-02"},
+            "product-3": {"title": "Drei"},
+        },
     )
     other = tmp_path / publish(tmp_path, contents, sample_card(contents))
     shutil.copyfile(other / name, version / name)
@@ -242,6 +246,26 @@ def test_a_file_that_the_manifest_forgets_is_missed(version: Path, name: str) ->
     assert name in refusal(version)
 
 
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ([], "field_0_items.npy"),
+        ([("genres", "string"), ("released", "date"), ("title", "string")], "field_3_items.npy"),
+        ([("genres", "string"), ("released", "date"), ("title", "date"), ("year", "number")], "field_2_"),
+        ([("genres", "string"), ("released", "string"), ("title", "string"), ("year", "number")], "field_1_"),
+        ([("a", "string"), ("b", "date"), ("a", "string"), ("year", "number")], "two fields are called 'a'"),
+        ([("a", "string"), ("b", "date"), ("c", "string"), ("d", "number"), ("e", "number")], "field_4_"),
+    ],
+)
+def test_fields_that_the_files_do_not_have_are_refused(
+    version: Path, fields: list[tuple[str, str]], named: str
+) -> None:
+    """Kinds and number of the fields in the manifest are those of the files."""
+    cards = [{"name": name, "kind": kind, "is_list": True} for name, kind in fields]
+    reseal(version, item_fields={"fields": cards, "unfilterable": {}})
+    assert named in refusal(version)
+
+
 def of_column_order(array: np.ndarray) -> np.ndarray:
     """The same numbers, stored by column."""
     return np.asfortranarray(array)
@@ -304,6 +328,21 @@ FOREIGN: list[tuple[str, Callable[[np.ndarray], Any]]] = [
     ("metadata_offsets.npy", lambda array: array[:0]),
     ("metadata_offsets.npy", lambda array: array.astype(np.int32)),
     ("metadata_offsets.npy", lambda array: array[None]),
+    ("field_0_values.npy", put(0, -1)),
+    ("field_0_values.npy", put(-1, 2)),
+    ("field_0_values.npy", lambda array: array[::-1].copy()),
+    ("field_0_values.npy", lambda array: array.astype(np.float64)),
+    ("field_0_items.npy", put(1, 20)),
+    ("field_0_items.npy", put(1, -1)),
+    ("field_0_items.npy", lambda array: array[1:]),
+    ("field_0_items.npy", lambda array: array.astype(np.int64)),
+    ("field_1_values.npy", put(0, np.nan)),
+    ("field_1_values.npy", put(1, np.nan)),
+    ("field_3_values.npy", put(1, np.inf)),
+    ("field_3_values.npy", put(0, -np.inf)),
+    ("field_3_values.npy", put(0, 2000)),
+    ("field_3_values.npy", lambda array: array[:, None]),
+    ("field_3_values.npy", lambda array: array.astype(np.int32)),
 ]
 
 
@@ -340,7 +379,7 @@ def test_no_pickle_is_ever_loaded(version: Path, tmp_path: Path, name: str) -> N
     assert not trace.exists()
 
 
-@pytest.mark.parametrize("name", ["user_ids.marisa", "item_ids.marisa"])
+@pytest.mark.parametrize("name", ["user_ids.marisa", "item_ids.marisa", "field_2_vocabulary.marisa"])
 @pytest.mark.parametrize("content", [b"", b"We love Marisa.\0", b"\0" * 5000], ids=["empty", "cut", "zeros"])
 def test_id_maps_that_are_none_are_refused(version: Path, name: str, content: bytes) -> None:
     """Not a trie, or the first bytes of one."""

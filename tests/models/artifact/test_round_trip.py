@@ -25,8 +25,17 @@ from models.artifact import (
     versions,
 )
 from models.errors import DataError, FoldrecError, TrainingError
+from models.item_filter import FilterMasks, parse_filter
 from models.row_solve import Rows
-from tests.models.artifact.sample import FILES, N_FACTORS, SCRATCH, certificate, sample_card, sample_contents
+from tests.models.artifact.sample import (
+    FILES,
+    METADATA,
+    N_FACTORS,
+    SCRATCH,
+    certificate,
+    sample_card,
+    sample_contents,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,6 +147,35 @@ def test_exact_retrieval_needs_no_graph(tmp_path: Path) -> None:
     card = sample_card(full, retrieval={name: certificate("exact") for name in full.graphs})
     artifact = open_artifact(tmp_path / publish(tmp_path, contents, card))
     assert artifact.graph_path("recommend") is None
+
+
+def test_fields_survive_mapped_and_read_only(tmp_path: Path) -> None:
+    """A filter lets the same items of the opened version through as of the records; nothing was parsed."""
+    contents = sample_contents(metadata=METADATA)
+    artifact = open_artifact(tmp_path / publish(tmp_path, contents, sample_card(contents)))
+    masks = FilterMasks(artifact.item_fields)
+    for text, expected in {
+        "genres:B": ["item-3", "item-4"],
+        "title:Drei 😀|Neun": ["item-3", "item-9"],
+        "year:>1995": ["item-5"],
+        "released:1995-01-01..2001-02-03": ["item-3", "item-7"],
+    }.items():
+        rows = masks.eligible(parse_filter([text], artifact.item_fields)).rows
+        assert sorted(artifact.items.to_external(rows)) == expected
+    for field in artifact.item_fields:
+        assert isinstance(field.values.base, np.memmap)
+        assert not field.items.flags.writeable
+    described = artifact.manifest.item_fields
+    assert [card.name for card in described.fields] == ["genres", "released", "title", "year"]
+    assert described.unfilterable == {"notes": "its values are objects"}
+
+
+def test_without_metadata_there_are_no_fields(tmp_path: Path) -> None:
+    """The manifest lists none, and there is none to filter by."""
+    contents = sample_contents()
+    artifact = open_artifact(tmp_path / publish(tmp_path, contents, sample_card(contents)))
+    assert not list(artifact.item_fields)
+    assert not artifact.manifest.item_fields.fields
 
 
 def test_metadata_leaves_out_what_the_answer_adds(tmp_path: Path) -> None:
