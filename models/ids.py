@@ -85,6 +85,10 @@ class IdMap:
     def __contains__(self, external_id: str) -> bool:
         return self.get(external_id) is not None
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Another process numbers the same ids alike."""
+        return IdMap.build, (list(self),)
+
     def __iter__(self) -> Iterator[str]:
         """The ids in row order."""
         return map(self.external, range(len(self)))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import math
 from statistics import median
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
-from cycler import cycler
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, MaxNLocator
 
 from models.evaluation.measures import MEASURES, SYSTEM_MEASURES
 from scripts.evaluation_table import heading
+from scripts.figures import COLOURS, INK, STYLE, WIDTH, panels, svg
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,21 +22,6 @@ if TYPE_CHECKING:
     from models.evaluation.comparison import Comparison
     from models.evaluation.curves import CurvePoint
 
-COLOURS: Final = (
-    # (light, dark) of each series: told apart by lightness too, not only by hue.
-    ("#2563b8", "#6ea8fe"),
-    ("#c2570c", "#fb9a4b"),
-    ("#187a4b", "#4fc98a"),
-    ("#a21c6a", "#f27ab8"),
-    ("#6b46c1", "#b39dfa"),
-    ("#0e7490", "#48c6de"),
-    ("#8a6d00", "#e2c044"),
-    ("#b42318", "#ff8a80"),
-    ("#4d5b6a", "#a9b6c4"),
-    ("#5a3e1b", "#cdaa7d"),
-)
-_INK, _RULE = "#010203", "#040506"  # stand for colours of the page until `_svg` replaces them
-_WIDTH = 10.4
 _METRICS = (
     "rmse",
     "ndcg",
@@ -49,35 +33,6 @@ _METRICS = (
     "novelty",
     "popularity_lift",
 )
-_COLUMNS = 3
-
-_STYLE: Final[Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "foldrec",
-    "font.family": "sans-serif",
-    "font.size": 9.5,
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": _RULE,
-    "axes.titlesize": 10.5,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.facecolor": "none",
-    "axes.prop_cycle": cycler(color=[f"#0a0b{number:02x}" for number in range(len(COLOURS))]),
-    "grid.color": _RULE,
-    "grid.linewidth": 0.6,
-    "xtick.color": _RULE,
-    "ytick.color": _RULE,
-    "xtick.labelcolor": _INK,
-    "ytick.labelcolor": _INK,
-    "legend.frameon": False,
-    "figure.facecolor": "none",
-    "figure.constrained_layout.hspace": 0.07,
-    "lines.linewidth": 1.8,
-    "lines.markersize": 4,
-}
 
 
 def metric_bars(comparison: Comparison) -> str:
@@ -88,13 +43,13 @@ def metric_bars(comparison: Comparison) -> str:
         for name in _METRICS
         if any(measures[name].label(comparison.k) in result.metrics for result in comparison.results)
     ]
-    with mpl.rc_context(_STYLE):
-        figure, panels = _panels(len(names), 0.7 + 0.27 * len(comparison.results))
-        for panel, name in zip(panels, names, strict=False):
+    with mpl.rc_context(STYLE):
+        figure, axes = panels(len(names), 0.7 + 0.27 * len(comparison.results))
+        for panel, name in zip(axes, names, strict=False):
             _bars(panel, comparison, measures[name].label(comparison.k))
             arrow = {"higher": " ↑", "lower": " ↓", None: ""}[measures[name].better]
             panel.set_title(heading(name, comparison.k) + arrow)
-        return _svg(figure)
+        return svg(figure)
 
 
 def _bars(panel: Axes, comparison: Comparison, label: str) -> None:
@@ -108,7 +63,7 @@ def _bars(panel: Axes, comparison: Comparison, label: str) -> None:
         low, high = estimate.low, estimate.high
         edges.append(estimate.value)
         if low is not None and high is not None:
-            panel.plot([low, high], [place, place], color=_INK, linewidth=1.2, solid_capstyle="butt")
+            panel.plot([low, high], [place, place], color=INK, linewidth=1.2, solid_capstyle="butt")
             edges += [low, high]
     panel.set_yticks(range(len(comparison.results)), [_short(result.name) for result in comparison.results])
     panel.set_ylim(len(comparison.results) - 0.5, -0.5)
@@ -121,8 +76,8 @@ def _bars(panel: Axes, comparison: Comparison, label: str) -> None:
 
 def recall_by_popularity(comparison: Comparison) -> str:
     """The share of hidden entries that is found, from the most popular items to the long tail."""
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, 3.4), layout="constrained")
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
         panel = figure.add_subplot()
         for place, result in enumerate(comparison.results):
             recalls = [math.nan if recall is None else recall for recall in result.recall_by_popularity]
@@ -135,7 +90,7 @@ def recall_by_popularity(comparison: Comparison) -> str:
         panel.set_ylim(bottom=0)
         panel.grid(axis="y", alpha=0.5)
         _legend(figure, panel)
-        return _svg(figure)
+        return svg(figure)
 
 
 def losses(comparison: Comparison) -> str | None:
@@ -143,9 +98,9 @@ def losses(comparison: Comparison) -> str | None:
     iterating = [(place, result) for place, result in enumerate(comparison.results) if len(result.steps) > 1]
     if not iterating:
         return None
-    with mpl.rc_context(_STYLE):
-        figure, panels = _panels(len(iterating), 2.4)
-        for panel, (place, result) in zip(panels, iterating, strict=False):
+    with mpl.rc_context(STYLE):
+        figure, axes = panels(len(iterating), 2.4)
+        for panel, (place, result) in zip(axes, iterating, strict=False):
             numbers = [step.iteration for step in result.steps]
             panel.plot(numbers, [step.loss for step in result.steps], "o-", color=_colour(place))
             panel.set_title(_short(result.name))
@@ -156,9 +111,9 @@ def losses(comparison: Comparison) -> str | None:
             validated = [(step.iteration, step.holdout) for step in result.steps if step.holdout is not None]
             if validated:
                 other = panel.twinx()
-                other.plot(*zip(*validated, strict=True), "s--", color=_INK, linewidth=1.2)
+                other.plot(*zip(*validated, strict=True), "s--", color=INK, linewidth=1.2)
                 other.set_ylabel("the family's own validation (dashed)")
-        return _svg(figure)
+        return svg(figure)
 
 
 def curves(comparison: Comparison, points: Mapping[str, Sequence[CurvePoint]]) -> str | None:
@@ -166,9 +121,9 @@ def curves(comparison: Comparison, points: Mapping[str, Sequence[CurvePoint]]) -
     labels = sorted({label for curve in points.values() for point in curve for label in point.metrics})
     if not labels:
         return None
-    with mpl.rc_context(_STYLE):
-        figure, panels = _panels(len(labels), 3.0, columns=2)
-        for panel, label in zip(panels, labels, strict=False):
+    with mpl.rc_context(STYLE):
+        figure, axes = panels(len(labels), 3.0, columns=2)
+        for panel, label in zip(axes, labels, strict=False):
             for place, result in enumerate(comparison.results):
                 curve = [point for point in points.get(result.name, ()) if label in point.metrics]
                 if curve:
@@ -185,7 +140,7 @@ def curves(comparison: Comparison, points: Mapping[str, Sequence[CurvePoint]]) -
             panel.set_xlabel("iterations")
             panel.grid(alpha=0.5)
             panel.legend()
-        return _svg(figure)
+        return svg(figure)
 
 
 def costs(comparison: Comparison) -> str:
@@ -197,9 +152,9 @@ def costs(comparison: Comparison) -> str:
             for result in comparison.results
         ],
     }
-    with mpl.rc_context(_STYLE):
-        figure, panels = _panels(2, 0.7 + 0.27 * len(comparison.results), columns=2)
-        for panel, (title, values) in zip(panels, panels_of.items(), strict=True):
+    with mpl.rc_context(STYLE):
+        figure, axes = panels(2, 0.7 + 0.27 * len(comparison.results), columns=2)
+        for panel, (title, values) in zip(axes, panels_of.items(), strict=True):
             for place, value in enumerate(values):
                 panel.barh(place, value, color=_colour(place), height=0.7, alpha=0.9)
                 panel.text(value, place, f" {value:,.2f}", va="center")
@@ -210,17 +165,7 @@ def costs(comparison: Comparison) -> str:
             panel.margins(x=0.15)
             panel.set_title(title)
             panel.grid(axis="x", alpha=0.5)
-        return _svg(figure)
-
-
-def _panels(count: int, height: float, *, columns: int = _COLUMNS) -> tuple[Figure, list[Axes]]:
-    columns = max(1, min(columns, count))
-    n_rows = math.ceil(count / columns)
-    figure = Figure(figsize=(_WIDTH, n_rows * height), layout="constrained")
-    panels = figure.subplots(n_rows, columns, squeeze=False).ravel().tolist()
-    for unused in panels[count:]:
-        unused.set_axis_off()
-    return figure, panels[:count]
+        return svg(figure)
 
 
 def _legend(figure: Figure, panel: Axes) -> None:
@@ -234,14 +179,3 @@ def _colour(place: int) -> str:
 def _short(name: str) -> str:
     """A name that fits, with nothing in it that matplotlib would take for mathematics."""
     return (name if len(name) <= 22 else f"{name[:21]}…").replace("$", r"\$")
-
-
-def _svg(figure: Figure) -> str:
-    """The figure as an inline SVG element, its colours as CSS variables."""
-    stream = io.StringIO()
-    figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
-    drawn = stream.getvalue()
-    drawn = drawn[drawn.index("<svg") :]
-    for number in range(len(COLOURS)):
-        drawn = drawn.replace(f"#0a0b{number:02x}", f"var(--series-{number})")
-    return drawn.replace(_INK, "var(--ink)").replace(_RULE, "var(--rule)")

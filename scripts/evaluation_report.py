@@ -14,6 +14,7 @@ from models.evaluation.curves import CurvePoint  # noqa: TC001 - pydantic reads 
 from models.evaluation.measures import MEASURES, SYSTEM_MEASURES
 from scripts import evaluation_plots as plots
 from scripts.evaluation_table import heading, memory, totals
+from scripts.figures import COLOURS
 
 
 class LookedAt(BaseModel):
@@ -74,7 +75,7 @@ def render_html(report: Report) -> str:
             (result.name, median(result.fit_seconds), median(result.judge_seconds), memory(result))
             for result in comparison.results
         ],
-        colours=plots.COLOURS,
+        colours=COLOURS,
         figures={
             name: Markup(svg)  # noqa: S704 - drawn by us; names in it are escaped by matplotlib
             for name, svg in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,19 @@ def read_recipe(path: Path) -> Recipe:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"]))
         raise ConfigError(f"{path}: {where}: {problem['msg']}; a recipe holds family and [config]") from error
+
+
+def write_recipe(path: Path, recipe: Recipe, comments: Iterable[str]) -> None:
+    """Write a recipe file that `read_recipe` reads, below some lines of comment.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    lines = [f"# {line}" for line in comments]
+    lines += [f"family = {_toml(recipe.family)}", "", "[config]"]
+    lines += [f"{name} = {_toml(value)}" for name, value in recipe.config.items()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def overridden(config: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
@@ -83,3 +97,10 @@ def _value(text: str) -> object:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def _toml(value: object) -> str:
+    """A value as TOML: strings, booleans, numbers, and tables of them."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{name} = {_toml(inner)}" for name, inner in value.items()) + " }"
+    return json.dumps(value, ensure_ascii=False)
