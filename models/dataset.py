@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+from pydantic import JsonValue
 
 from models.errors import DataError
 from models.ids import IdMap
@@ -16,6 +18,9 @@ from models.row_solve.rows import pointers
 if TYPE_CHECKING:
     from models.interactions import Interactions
     from models.types import BoolArray, PointerArray
+
+Metadata: TypeAlias = Mapping[str, Mapping[str, JsonValue]]
+"""JSON objects by item id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +32,14 @@ class Dataset:
         items: ids of the histories' columns.
         histories: the users' entries, with their times where the table has them.
         has_values: whether the values were given, rather than 1 for every interaction.
+        metadata: JSON objects by item id, or None where no items table was given.
     """
 
     users: IdMap
     items: IdMap
     histories: Rows
     has_values: bool
+    metadata: Metadata | None = None
 
     @property
     def timestamps(self) -> PointerArray | None:
@@ -50,7 +57,7 @@ class Dataset:
 
     def with_entries(self, kept: BoolArray) -> Dataset:
         """The same users and items with only the kept entries, bool, shape ``(n_entries,)``."""
-        return Dataset(self.users, self.items, self.histories.kept(kept), self.has_values)
+        return replace(self, histories=self.histories.kept(kept))
 
     def sha256(self) -> str:
         """A digest of the content: ids, entries and timestamps, whatever order the table had."""
@@ -66,12 +73,24 @@ class Dataset:
 
 
 def build_dataset(
-    interactions: Interactions, *, min_user_interactions: int = 1, min_item_interactions: int = 1
+    interactions: Interactions,
+    *,
+    min_user_interactions: int = 1,
+    min_item_interactions: int = 1,
+    metadata: Metadata | None = None,
+    with_unseen_items: bool = False,
 ) -> Dataset:
     """Number the users and items and sort the entries by user, then item.
 
     The thresholds are applied in turn until both hold: dropping an item can bring a user under its own
     threshold (the k-core of the table).
+
+    Args:
+        interactions: the table.
+        min_user_interactions: users with fewer are dropped.
+        min_item_interactions: items with fewer are dropped.
+        metadata: JSON objects by item id.
+        with_unseen_items: whether items with metadata but without interactions, or too few, are numbered too.
 
     Raises:
         DataError: the thresholds leave nothing.
@@ -90,8 +109,9 @@ def build_dataset(
             f"no interaction of {len(users)} is left after --min-user-interactions {min_user_interactions} "
             f"and --min-item-interactions {min_item_interactions}; lower them"
         )
+    unseen = metadata if with_unseen_items and metadata is not None else ()
     user_map, user_rows = _number(interactions.user_ids, users[kept])
-    item_map, item_rows = _number(interactions.item_ids, items[kept])
+    item_map, item_rows = _number(interactions.item_ids, items[kept], unseen)
     order = np.argsort(user_rows.astype(np.int64) * len(item_map) + item_rows)
     return Dataset(
         user_map,
@@ -103,14 +123,19 @@ def build_dataset(
             None if interactions.timestamps is None else interactions.timestamps[kept][order],
         ),
         interactions.has_values,
+        metadata,
     )
 
 
-def _number(ids: list[str], codes: np.ndarray) -> tuple[IdMap, np.ndarray]:
-    """Number the ids whose codes occur; returns the map and each code's row, int32, shape of `codes`."""
+def _number(ids: list[str], codes: np.ndarray, further: Iterable[str] = ()) -> tuple[IdMap, np.ndarray]:
+    """Number the ids whose codes occur and `further` ones.
+
+    Returns:
+        The map and each code's row, int32, shape of `codes`.
+    """
     present = np.unique(codes)
     names = [ids[code] for code in present]
-    id_map = IdMap.build(names)
+    id_map = IdMap.build(dict.fromkeys([*names, *further]))
     row_of_code = np.zeros(len(ids), dtype=np.int32)
     row_of_code[present] = id_map.to_internal(names, missing="raise")
     return id_map, row_of_code[codes]

@@ -11,6 +11,7 @@ from models.errors import ConfigError
 from models.families.als import ALS, ALSConfig
 from models.families.ease import EASE, EASEConfig
 from models.families.funk_svd import FunkSVD, FunkSVDConfig
+from models.families.hybrid_svd import HybridSVD, HybridSVDConfig
 from models.families.ials import IALS, IALSConfig
 from models.families.ials_implicit import IALSImplicit, IALSImplicitConfig
 from models.families.item_knn import ItemKNN, ItemKNNConfig
@@ -29,10 +30,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FamilyEntry:
-    """A family's config class and how to make the family from it."""
+    """A family's config class, how to make the family from it, and what it can do.
+
+    Attributes:
+        config: the class of its hyperparameters.
+        make: makes the family.
+        scores_unseen_items: whether items with metadata but without interactions get factors.
+    """
 
     config: type[FamilyConfig]
     make: Callable[[Any], Family]
+    scores_unseen_items: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,7 @@ class BaselineEntry:
 FAMILIES: dict[str, FamilyEntry] = {
     "als": FamilyEntry(ALSConfig, ALS),
     "funk_svd": FamilyEntry(FunkSVDConfig, FunkSVD),
+    "hybrid_svd": FamilyEntry(HybridSVDConfig, HybridSVD, scores_unseen_items=True),
     "ials": FamilyEntry(IALSConfig, IALS),
     "ials_implicit": FamilyEntry(IALSImplicitConfig, IALSImplicit),
     "nmf": FamilyEntry(NMFConfig, NMF),

@@ -27,7 +27,7 @@ from models.registry import FAMILIES
 from models.split import latest_split, random_split
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pydantic import JsonValue
@@ -105,7 +105,6 @@ def train(
     dataset: Dataset,
     plan: TrainingPlan,
     *,
-    metadata: Mapping[str, Mapping[str, JsonValue]] | None = None,
     reporter: Reporter | None = None,
 ) -> tuple[ArtifactContents, ModelCard]:
     """Fit a model on the whole dataset and collect the evidence that it is good.
@@ -141,7 +140,7 @@ def train(
         histories=dataset.histories if model.rule.timed else replace(dataset.histories, times=None),
         popularity=dataset.popularity(),
         item_arrays=model.items.arrays,
-        metadata=metadata,
+        metadata=dataset.metadata,
         graphs=graphs,
     )
     card = ModelCard(

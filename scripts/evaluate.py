@@ -148,13 +148,16 @@ def _evaluate(
         on_bad_row=on_bad_row,
     )
     console.print(str(table.report), markup=False, soft_wrap=True)
+    metadata = {} if items is None else read_items(items, layout).records
     dataset = build_dataset(
-        table, min_user_interactions=min_user_interactions, min_item_interactions=min_item_interactions
+        table,
+        min_user_interactions=min_user_interactions,
+        min_item_interactions=min_item_interactions,
+        metadata=metadata,
     )
     check_list_length(k, len(dataset.items))
     names = [name.value for name in metric]
     check_possible(names, dataset, definition)
-    metadata = {} if items is None else read_items(items, layout).records
     divided = Split(dataset, definition)
     with _bar(console) as watcher:
         if html_path is not None:

@@ -13,31 +13,28 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from models.artifact import ModelCard, prune, publish
-from models.dataset import Dataset, build_dataset
+from models.dataset import Dataset, Metadata, build_dataset
 from models.dataset_directory import open_dataset_directory
 from models.errors import ConfigError
 from models.interactions import read_interactions
 from models.item_table import read_items
 from models.layouts import PRESETS, Format, Layout, choose_layout
-from models.registry import EVALUATED, check_served, configure
+from models.registry import EVALUATED, FAMILIES, check_served, configure
 from models.training import METRICS_K, Reporter, TrainingPlan, train
 from scripts.recipe import Recipe, overridden, read_recipe, settings_of
 from scripts.terminal import run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from pydantic import JsonValue
+    from collections.abc import Iterator, Sequence
 
     from models.families.base import Iteration
-
-    Metadata = Mapping[str, Mapping[str, JsonValue]]
 
 FamilyName = StrEnum("FamilyName", list(EVALUATED))  # type: ignore[misc]
 PresetName = StrEnum("PresetName", list(PRESETS))  # type: ignore[misc]
@@ -81,7 +78,7 @@ def _train(
     ] = [],  # noqa: B006 - typer copies it
     duplicates: Annotated[
         Literal["sum", "max", "last", "error"] | None,
-        typer.Option(help="Several rows of one user and item. Default: sum; last for families of ratings."),
+        typer.Option(help="Several rows of one user and item. Default: sum for ials and nmf, else last."),
     ] = None,
     on_bad_row: Annotated[Literal["stop", "skip"], typer.Option()] = "stop",
     min_user_interactions: Annotated[int, typer.Option(min=1)] = 1,
@@ -141,22 +138,21 @@ def _train(
         raise ConfigError(
             "--holdout latest needs timestamps: name their --time-column, or use --holdout random"
         )
+    metadata = None if items is None else read_items(items, layout).records
     dataset = _read(
         interactions,
         layout,
+        metadata=metadata,
+        with_unseen_items=FAMILIES[chosen.family].scores_unseen_items,
         duplicates=duplicates or ("sum" if chosen.family in {"ials", "ials_implicit", "nmf"} else "last"),
         on_bad_row=on_bad_row,
         least=(min_user_interactions, min_item_interactions),
         console=console,
     )
-    metadata = None if items is None else _read_items(items, layout, dataset, console)
+    if items is not None:
+        _check_items(items, dataset, console)
     with _bar(console) as bar:
-        contents, card = train(
-            dataset,
-            plan,
-            metadata=metadata,
-            reporter=bar,
-        )
+        contents, card = train(dataset, plan, reporter=bar)
         bar.phase("publish")
         version = publish(artifacts, contents, card)
     removed = [] if keep is None else prune(artifacts, keep=keep)
@@ -167,21 +163,22 @@ def _train(
         console.print(f"removed {len(removed)} older: {', '.join(removed)}")
 
 
-def _read_items(path: Path, layout: Layout, dataset: Dataset, console: Console) -> Metadata:
-    """The items table by item id.
+def _check_items(path: Path, dataset: Dataset, console: Console) -> None:
+    """Say how many items the items table describes.
 
     Raises:
         ConfigError: none of its ids has interactions, so the two tables speak of different things.
     """
-    records = read_items(path, layout).records
-    known = sum(item in records for item in dataset.items)
+    seen = dataset.items.to_external(np.flatnonzero(dataset.popularity()).astype(np.int32))
+    known = sum(item in (dataset.metadata or {}) for item in seen)
     if known == 0:
         raise ConfigError(
-            f"{path}: no id in it has interactions, which are with such as {dataset.items.external(0)!r}; "
+            f"{path}: no id in it has interactions, which are with such as {seen[0]!r}; "
             "name the column of ids with --item-id-column"
         )
-    console.print(f"{path}: metadata of {known:,} of {len(dataset.items):,} items", markup=False)
-    return records
+    unseen = len(dataset.items) - len(seen)
+    further = f", and of {unseen:,} that nobody has had" if unseen else ""
+    console.print(f"{path}: metadata of {known:,} of {len(seen):,} items{further}", markup=False)
 
 
 def _recipe(path: Path | None, family: FamilyName | None, settings: Sequence[str]) -> Recipe:
@@ -202,13 +199,22 @@ def _read(
     duplicates: Literal["sum", "max", "last", "error"],
     on_bad_row: Literal["stop", "skip"],
     least: tuple[int, int],
+    metadata: Metadata | None,
+    with_unseen_items: bool,
     console: Console,
 ) -> Dataset:
     table = read_interactions(path, layout, duplicates=duplicates, on_bad_row=on_bad_row)
     console.print(str(table.report), markup=False)
-    dataset = build_dataset(table, min_user_interactions=least[0], min_item_interactions=least[1])
-    users, items = dataset.shape
-    console.print(f"{len(dataset.histories.indices):,} interactions of {users:,} users with {items:,} items")
+    dataset = build_dataset(
+        table,
+        min_user_interactions=least[0],
+        min_item_interactions=least[1],
+        metadata=metadata,
+        with_unseen_items=with_unseen_items,
+    )
+    n_entries, n_users = len(dataset.histories.indices), len(dataset.users)
+    n_items = np.count_nonzero(dataset.popularity())
+    console.print(f"{n_entries:,} interactions of {n_users:,} users with {n_items:,} items")
     return dataset
 
 

@@ -220,12 +220,12 @@ def publish_small() -> Publish:
                 rng.integers(1, 6, len(indices)).astype(np.float32),
             ),
             has_values=True,
+            metadata={
+                f"i{n}": {"title": f"Title {n}", "year": 1990 + n, "genres": ["Drama"]} for n in range(39)
+            },
         )
         plan = TrainingPlan(family=family, config=configure(family, {"factors": 4}), seed=seed)
-        metadata = {
-            f"i{n}": {"title": f"Title {n}", "year": 1990 + n, "genres": ["Drama"]} for n in range(39)
-        }
-        return publish(root, *train(dataset, plan, metadata=metadata))
+        return publish(root, *train(dataset, plan))
 
     return _publish
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -28,19 +30,24 @@ RECIPES = {
     "svd-user": {"factors": 5, "centring": "user"},
     "nmf": {"factors": 5},
     "popularity": {},
+    "hybrid_svd": {"factors": 5},
 }
 
 
 @pytest.fixture(scope="module")
 def recommenders(tmp_path_factory):
     """A published, loaded model of every family."""
-    dataset = make_dataset(clustered_table(N_USERS, N_ITEMS, 4, np.random.default_rng(0)))
+    metadata = {f"i{item:05}": {"genres": [f"genre {item % 7}"]} for item in range(5, N_ITEMS)}
+    dataset = replace(
+        make_dataset(clustered_table(N_USERS, N_ITEMS, 4, np.random.default_rng(0))),
+        metadata={**metadata, "i00003": {"title": "Three"}},
+    )
     loaded = {}
     for name, hyperparameters in RECIPES.items():
         family = name.split("-")[0]
         root = tmp_path_factory.mktemp(name)
         plan = TrainingPlan(family=family, config=configure(family, hyperparameters))
-        publish(root, *train(dataset, plan, metadata={"i00003": {"title": "Three"}}))
+        publish(root, *train(dataset, plan))
         loaded[name] = Recommender(load(root))
     return loaded
 

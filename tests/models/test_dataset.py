@@ -142,3 +142,21 @@ def test_a_masked_dataset_keeps_ids_and_exactly_the_marked_entries(timed):
     assert kept.shape == hidden.shape == timed.shape
     assert entries(kept) | entries(hidden) == entries(timed)
     assert kept.timestamps.tolist() == timed.timestamps[~test].tolist()
+
+
+def test_items_with_metadata_only_are_numbered_where_asked():
+    """Unseen items get rows without entries; those of the metadata that are there already come once."""
+    triples = [("u", "a", 1.0), ("u", "b", 2.0), ("v", "b", 3.0)]
+    metadata = {"b": {"title": "B"}, "z": {}, "0": {}}
+    dataset = build_dataset(interactions(triples), metadata=metadata, with_unseen_items=True)
+    assert sorted(dataset.items) == ["0", "a", "b", "z"]
+    assert entries(dataset) == {(user, item): value for user, item, value in triples}
+    assert dataset.popularity()[dataset.items.get("z")] == 0
+    assert dataset.metadata == metadata
+    assert sorted(build_dataset(interactions(triples), metadata=metadata).items) == ["a", "b"]
+
+
+def test_a_part_of_a_dataset_keeps_its_metadata():
+    """Held-out splits still know what the items are."""
+    dataset = build_dataset(interactions([("u", "a", 1.0), ("u", "b", 2.0)]), metadata={"a": {"title": "A"}})
+    assert dataset.with_entries(np.array([True, False])).metadata == {"a": {"title": "A"}}

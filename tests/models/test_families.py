@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from tests.models.strategies import clustered_table, make_dataset
 
 RECIPES = [
     ("nmf", {"factors": 6}),
+    ("hybrid_svd", {"factors": 7}),
     ("ials", {"factors": 8, "regularization": 1}),
     ("ials", {"factors": 8, "regularization": 0.1, "ridge": "absolute", "ridge_exponent": 0.5}),
     ("ials", {"factors": 8, "regularization": 1, "unobserved_weight": 0.2, "weighting": "log"}),
@@ -51,9 +53,10 @@ def table():
 
 @pytest.fixture(scope="module")
 def dataset(table):
-    """The table as a dataset, its entries spread over twenty days."""
+    """The table as a dataset, its entries spread over twenty days, its items over seven genres."""
     times = np.random.default_rng(8).integers(0, 20 * 86_400, np.count_nonzero(~np.isnan(table)))
-    return make_dataset(table, timestamps=times)
+    metadata = {f"i{item:05}": {"genres": [f"genre {item % 7}"]} for item in range(90)}
+    return replace(make_dataset(table, timestamps=times), metadata=metadata)
 
 
 def fit(family, hyperparameters, dataset, seed=0, progress=silent):
@@ -116,7 +119,7 @@ def test_held_out_entries_are_found_better_than_by_popularity(family, hyperparam
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name != "popularity"])
 def test_more_factors_than_rows_is_an_error_with_the_remedy(family, dataset):
     """A rank that the table cannot have is refused before training, naming the largest that works."""
-    most = 89 if family == "svd" else 90  # ARPACK finds all singular vectors but one
+    most = 89 if family in {"svd", "hybrid_svd"} else 90  # ARPACK finds all singular vectors but one
     with pytest.raises(ConfigError, match=rf"more than 120 users × 90 items can have.*--set factors={most} "):
         fit(family, {"factors": most + 1}, dataset)
     assert fit(family, {"factors": most}, dataset).items.factors.shape[0] == 90

@@ -135,6 +135,7 @@ def test_bad_rows_stop_the_run_or_are_counted(run, table):
         (["--item-column", "waht"], "waht"),
         (["--min-user-interactions", "1000"], "lower them"),
         (["--items", "nowhere.csv"], "nowhere.csv"),
+        (["--family", "hybrid_svd", "--set", "factors=3"], "name their table with --items"),
         (["--family", "ease"], "family ease is evaluated only, not served"),
         (["--family", "popularity", "--set", "half_life=9"], "name their --time-column"),
     ],
@@ -195,3 +196,22 @@ def test_popularity_is_published_without_being_compared_with_itself(run):
     assert status == 0, printed
     assert open_artifact(root / current_version(root)).manifest.row_rule.kind == "popularity"
     assert "rank no better" not in printed
+
+
+def test_an_item_that_nobody_has_had_is_recommended_by_its_metadata(run, tmp_path):
+    """hybrid_svd takes all items of the items table into the catalogue; other families only what was seen."""
+    items = tmp_path / "items.ndjson"
+    described = [{"what": f"ítem {n}", "genres": ["odd" if n % 2 else "even"]} for n in range(40)]
+    described.append({"what": "brand new", "genres": ["odd"]})
+    items.write_text("".join(json.dumps(item) + "\n" for item in described))
+    words = ("--items", str(items), "--set", "factors=4")
+    status, printed, root = run("--family", "hybrid_svd", *words)
+    assert status == 0, printed
+    assert "metadata of 40 of 40 items, and of 1 that nobody has had" in printed
+    artifact = open_artifact(root / current_version(root))
+    row = artifact.items.get("brand new")
+    assert artifact.popularity[row] == 0
+    assert artifact.item_factors[row].any()
+    status, printed, root = run("--family", "ials", *words)
+    assert status == 0, printed
+    assert open_artifact(root / current_version(root)).items.get("brand new") is None

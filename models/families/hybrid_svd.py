@@ -1,0 +1,102 @@
+"""HybridSVD: truncated SVD in which items that share metadata are near to begin with.
+
+PureSVD decomposes the table R under the plain inner product. HybridSVD takes S = (1 − α)I + αZ in its place,
+with Z the cosine of the items' features: for any L with LLᵀ = S,
+
+    R L ≈ U Σ V̂ᵀ,    V_l = L V̂,    V_r = L⁻ᵀ V̂,    p = V_lᵀ x,    scores = V_r p
+
+The paper takes the Cholesky factor for L. Scores are the same for every square root, and the symmetric one,
+S^½, needs no matrix of all pairs of items. V_r = Rᵀ U Σ⁻¹ is 0 for an item that nobody has had. Such an item
+gets the V_r that S expects of it, given those of the others: it is recommended by its metadata.
+
+References:
+    Frolov, Oseledets: HybridSVD: When Collaborative Information is Not Enough, RecSys 2019.
+    Cremonesi, Koren, Turrin: Performance of Recommender Algorithms on Top-N Recommendation Tasks,
+    RecSys 2010 (PureSVD, which this is at α = 0).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import Field
+from scipy.sparse import csr_matrix
+from scipy.sparse.linalg import ArpackError, LinearOperator, svds
+
+from models.errors import ConfigError, DataError, TrainingError
+from models.families.base import FamilyConfig, FittedModel, LossWatch, check_factors, closing_sweep, silent
+from models.families.item_features import ItemSimilarity, item_features
+from models.row_rules import PROJECTION, FixedSide, ObliqueProjectionRule
+
+if TYPE_CHECKING:
+    from models.dataset import Dataset
+    from models.families.base import Device, Progress
+
+
+class HybridSVDConfig(FamilyConfig):
+    """Hyperparameters of HybridSVD."""
+
+    factors: int = Field(default=50, ge=1)
+    """d, the number of singular vectors."""
+    features: tuple[str, ...] = Field(default=("genres",), min_length=1)
+    """Members of the items' metadata; items with a value in common are similar."""
+    similarity_weight: float = Field(default=0.3, ge=0, lt=1)
+    """α, how much the metadata say against the identity."""
+    min_feature_items: int = Field(default=2, ge=1)
+    """How many items must share a value for it to count."""
+
+
+class HybridSVD:
+    """Truncated SVD with item similarity."""
+
+    def __init__(self, config: HybridSVDConfig) -> None:
+        self.config = config
+
+    def fit(
+        self,
+        dataset: Dataset,
+        *,
+        rng: np.random.Generator,
+        progress: Progress = silent,
+        device: Device = "cpu",
+    ) -> FittedModel:
+        """Factorize; see `models.families.base.Family.fit`. There is one iteration."""
+        config = self.config
+        if device != "cpu":
+            raise ConfigError(f"family hybrid_svd trains on the CPU only; use it instead of {device}")
+        features = item_features(dataset, config.features, config.min_feature_items)
+        check_factors(config.factors, dataset, spare=1)  # ARPACK cannot find them all
+        histories = dataset.histories
+        if not histories.values.any():
+            raise DataError("family hybrid_svd finds only values of 0; name another --value-column")
+        values = histories.values.astype(np.float64)
+        table = csr_matrix((values, histories.indices, histories.indptr), shape=dataset.shape)
+        similarity = ItemSimilarity(features, config.similarity_weight)
+        root = similarity.power(0.5)
+        smoothed = LinearOperator(
+            dataset.shape,
+            matvec=lambda right: table @ (root @ right),
+            rmatvec=lambda left: root @ (table.T @ left),
+            matmat=lambda right: table @ (root @ right),
+            dtype=np.float64,
+        )
+        watch = LossWatch(1, progress)
+        try:
+            _, singular_values, transposed = svds(
+                smoothed, k=config.factors, v0=rng.normal(size=min(dataset.shape)), solver="arpack"
+            )
+        except ArpackError as error:
+            raise TrainingError(f"ARPACK found no decomposition ({error}); use fewer factors") from error
+        vectors = transposed[np.argsort(-singular_values)].T
+        # |RL − UΣV̂ᵀ|² = |RL|² − Σ σ², per observed entry.
+        unexplained = similarity.squared_norm(table) - singular_values @ singular_values
+        watch.record(float(unexplained / len(values)))
+        factors = similarity.power(-0.5) @ vectors
+        known = np.bincount(histories.indices[values != 0], minlength=dataset.shape[1]) > 0
+        factors[~known] = similarity.expected(factors, known)
+        rule = ObliqueProjectionRule(needs_values=dataset.has_values)
+        items = FixedSide(
+            factors.astype(np.float32), {PROJECTION: np.asarray(root @ vectors, dtype=np.float32)}
+        )
+        return FittedModel(rule, closing_sweep(rule, histories, items), items, watch.losses)
