@@ -1,7 +1,7 @@
 """timeSVD++: SVD++ with item biases per time bin, and users whose bias drifts and moves by period.
 
-What is trained and served of Koren's model: b_{i,Bin(t)}, b_u + α_u·dev_u(t) + b_{u,Period(t)} and z_u. The drift
-of p_u is left out, because it did not lower the error of held-out ratings; so is the users' scale c_u(t).
+What is trained and served of Koren's model: b_{i,Bin(t)}, b_u + α_u·dev_u(t) + b_{u,Period(t)} and z_u. The
+drift of p_u is left out, because it did not lower the error of held-out ratings, and the users' scale c_u(t).
 A user is served as of their last entry, an item as of the last bin.
 
 Reference:
