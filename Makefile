@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Overlong test runs are cut by pytest's own timeout; -n uses the cores there are.
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test test-docker check format bench clean
+.PHONY: demo test test-docker check format bench reproduce clean
 
 demo: $(VENV)/.train data/movielens-100k/dataset.json artifacts/movielens-100k/CURRENT
 	@echo
@@ -43,6 +43,10 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
+
+# Published results beside ours. With Surprise (make bench installs it) its models run on the same folds too.
+reproduce: $(VENV)/.train
+	$(BIN)/python -m scripts.reproduce --data data
 
 # One stamp per extra: what is installed is not installed again. (-qq: errors only; -q still shows build notes.)
 $(VENV)/bin/python:

@@ -14,6 +14,7 @@ from models.dataset_directory import open_dataset_directory
 from models.errors import ConfigError
 from models.evaluation.protocols import SplitDefinition, SplitName
 from models.interactions import read_interactions
+from models.item_table import read_items
 from models.layouts import PRESETS, choose_layout
 from scripts.recipe import settings_of
 
@@ -25,6 +26,7 @@ PresetName = StrEnum("PresetName", list(PRESETS))  # type: ignore[misc]
 InteractionsOption = Annotated[
     Path, typer.Option(help="Table of interactions, or a directory that scripts.fetch has made.")
 ]
+ItemsOption = Annotated[Path | None, typer.Option(help="Table of item metadata, for hybrid_svd.")]
 PresetOption = Annotated[PresetName | None, typer.Option(help="Layout of a known data set.")]
 ColumnOption = Annotated[str | None, typer.Option()]
 ValueColumnOption = Annotated[str | None, typer.Option(help="Ratings or counts; without: 1 each.")]
@@ -74,6 +76,7 @@ class Reading:
 
 def read_dataset(
     interactions: Path,
+    items: Path | None = None,
     *,
     preset: PresetName | None = None,
     columns: dict[str, str | None] | None = None,
@@ -86,6 +89,7 @@ def read_dataset(
 
     Args:
         interactions: the table, or a directory that scripts.fetch has made.
+        items: the table of item metadata; the directory's own, if it has one.
         preset: layout of a known data set.
         columns: names of columns by the layout's field, None where the layout knows.
         layout_options: ``name=value``, any other detail of the layout.
@@ -99,7 +103,8 @@ def read_dataset(
     """
     preset_name = None if preset is None else preset.value
     if interactions.is_dir():
-        interactions, _, preset_name = open_dataset_directory(interactions)
+        interactions, described, preset_name = open_dataset_directory(interactions)
+        items = items or described
     layout = choose_layout(preset_name, (columns or {}) | settings_of(layout_options, "--layout"))
     table = read_interactions(
         interactions,
@@ -107,7 +112,12 @@ def read_dataset(
         duplicates=duplicates or ("sum" if layout.value_column is None else "last"),
         on_bad_row=on_bad_row,
     )
-    dataset = build_dataset(table, min_user_interactions=least[0], min_item_interactions=least[1])
+    dataset = build_dataset(
+        table,
+        min_user_interactions=least[0],
+        min_item_interactions=least[1],
+        metadata=None if items is None else read_items(items, layout).records,
+    )
     return Reading(dataset, interactions.stem, str(table.report))
 
 

@@ -39,6 +39,7 @@ from scripts.reading import (
     FoldsOption,
     HiddenShareOption,
     InteractionsOption,
+    ItemsOption,
     LayoutOption,
     LeastOption,
     LeaveByOption,
@@ -76,11 +77,13 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def _tune(
     interactions: InteractionsOption,
     family: Annotated[FamilyName, typer.Option()],
+    items: ItemsOption = None,
     preset: PresetOption = None,
     user_column: ColumnOption = None,
     item_column: ColumnOption = None,
     value_column: ValueColumnOption = None,
     time_column: TimeColumnOption = None,
+    item_id_column: ColumnOption = None,
     layout_options: LayoutOption = [],  # noqa: B006 - typer copies it
     duplicates: DuplicatesOption = None,
     on_bad_row: BadRowOption = "stop",
@@ -127,12 +130,14 @@ def _tune(
     configure(family.value, fixed)
     reading = read_dataset(
         interactions,
+        items,
         preset=preset,
         columns={
             "user_column": user_column,
             "item_column": item_column,
             "value_column": value_column,
             "time_column": time_column,
+            "items.id_column": item_id_column,
         },
         layout_options=layout_options,
         duplicates=duplicates,

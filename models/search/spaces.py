@@ -117,6 +117,14 @@ SEARCH_SPACES: Final[dict[str, SearchSpace]] = {
         predicts_values=True,
     ),
     "funk_svd": SearchSpace(_SGD, predicts_values=True),
+    "hybrid_svd": SearchSpace(
+        {
+            "factors": _FACTORS,
+            "similarity_weight": Interval(0.0, 0.95),
+            "min_feature_items": _whole(1, 30, log=True),
+        },
+        predicts_values=False,
+    ),
     "ials": SearchSpace(
         {
             "factors": _FACTORS,
