@@ -20,6 +20,7 @@ from pydantic import Field
 from scipy.sparse import csr_matrix
 from scipy.special import xlogy
 from sklearn.decomposition import non_negative_factorization
+from threadpoolctl import threadpool_limits
 
 from models.errors import ConfigError, DataError
 from models.families.base import FamilyConfig, FittedModel, LossWatch, check_factors, closing_sweep, silent
@@ -39,7 +40,7 @@ class NMFConfig(FamilyConfig):
 
     factors: int = Field(default=40, ge=1)
     """d, the length of a factor row."""
-    iterations: int = Field(default=100, ge=1)
+    iterations: int = Field(default=50, ge=1)
     """Multiplicative updates of users and items."""
 
 
@@ -71,18 +72,20 @@ class NMF:
         )
         transposed = np.ascontiguousarray(items.T)
         watch = LossWatch(config.iterations, progress)
-        for _ in range(config.iterations):
-            users, transposed, _ = non_negative_factorization(
-                table,
-                users,
-                transposed,
-                init="custom",
-                solver="mu",
-                beta_loss="kullback-leibler",
-                max_iter=1,
-                tol=0,
-            )
-            watch.record(_divergence(histories, users, transposed.T))
+        # BLAS on many threads would spend its time waiting: the products are small.
+        with threadpool_limits(limits=1, user_api="blas"):
+            for _ in range(config.iterations):
+                users, transposed, _ = non_negative_factorization(
+                    table,
+                    users,
+                    transposed,
+                    init="custom",
+                    solver="mu",
+                    beta_loss="kullback-leibler",
+                    max_iter=1,
+                    tol=0,
+                )
+                watch.record(_divergence(histories, users, transposed.T))
         shares = transposed.T * inverse_sums(transposed.T)
         rule = KLRule()
         fixed = FixedSide(np.ascontiguousarray(shares, dtype=np.float32))
