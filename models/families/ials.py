@@ -27,10 +27,9 @@ from pydantic import Field
 from models.errors import ConfigError
 from models.families.base import FamilyConfig, FittedModel, LossWatch, check_factors, closing_sweep, silent
 from models.families.confidence import NamedWeighting, confidence, item_arrays, unliked
-from models.metrics import predict_entries
 from models.row_rules import FixedSide, LinearWeighting, UnobservedRule
 from models.row_solve import gram_matrix
-from models.row_solve.conjugate_gradients import descend
+from models.row_solve.conjugate_gradients import descend, observed_scores
 
 if TYPE_CHECKING:
     from models.dataset import Dataset
@@ -149,7 +148,7 @@ class _Side:
 
 def _loss(users: _Side, items: _Side) -> float:
     """The objective over that of all factors 0: 1 is a model that knows nothing."""
-    scores = predict_entries(users.factors, items.factors, users.rows, biased=False).astype(np.float64)
+    scores = observed_scores(users.rows, items.factors, users.factors).astype(np.float64)
     weights, targets = users.problem.weights, users.problem.targets
     observed = weights @ scores**2 - 2 * (targets @ scores) + targets.sum(dtype=np.float64)
     unobserved = users.problem.gram_weight * np.sum(gram_matrix(users.factors) * gram_matrix(items.factors))

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _FASTMATH = {"reassoc", "contract", "nsz"}
 """Sums in any order; but infinity and NaN stay what they are, to be found at the end."""
+_SOLVED = np.float32(1e-30)
+"""Squared residual at which a row is left alone, before float32 knows no smaller squares."""
 
 
 def descend(
@@ -64,6 +66,13 @@ def descend(
         )
 
 
+def observed_scores(rows: Rows, design: Float32Array, factors: Float32Array) -> Float32Array:
+    """p·qᵢ of every observed entry: float32, shape ``(n_entries,)``."""
+    scores = np.empty(len(rows.indices), dtype=np.float32)
+    _fill_scores(rows.indptr, rows.indices, np.ascontiguousarray(design), factors, scores)
+    return scores
+
+
 @numba.njit(cache=True, fastmath=_FASTMATH)
 def _inner(left: Any, right: Any) -> Any:  # noqa: ANN401
     total = np.float32(0)
@@ -72,13 +81,30 @@ def _inner(left: Any, right: Any) -> Any:  # noqa: ANN401
     return total
 
 
+@numba.njit(cache=True)
+def _longest(indptr: Any) -> int:  # noqa: ANN401
+    """The most entries of a row."""
+    longest = 0
+    for row in range(len(indptr) - 1):
+        longest = max(longest, indptr[row + 1] - indptr[row])
+    return longest
+
+
+@numba.njit(cache=True, fastmath=_FASTMATH)
+def _target(targets: Any, observed: Any, target: Any) -> None:  # noqa: ANN401
+    """Fill `target` with b = Σ tᵢ qᵢ."""
+    target[:] = 0
+    for entry in range(len(targets)):
+        for k in range(len(target)):
+            target[k] += targets[entry] * observed[entry, k]
+
+
 @numba.njit(cache=True, fastmath=_FASTMATH)
 def _times(
     gram: Any,  # noqa: ANN401
     ridge: Any,  # noqa: ANN401
     weights: Any,  # noqa: ANN401
-    indices: Any,  # noqa: ANN401
-    design: Any,  # noqa: ANN401
+    observed: Any,  # noqa: ANN401
     vector: Any,  # noqa: ANN401
     product: Any,  # noqa: ANN401
 ) -> None:
@@ -86,8 +112,8 @@ def _times(
     np.dot(gram, vector, product)
     for k in range(len(vector)):
         product[k] += ridge * vector[k]
-    for entry in range(len(indices)):
-        factors = design[indices[entry]]
+    for entry in range(len(weights)):
+        factors = observed[entry]
         scale = weights[entry] * _inner(factors, vector)
         for k in range(len(vector)):
             product[k] += scale * factors[k]
@@ -108,30 +134,32 @@ def _descend_blocks(
 ) -> None:
     n_factors = design.shape[1]
     for block in numba.prange(len(bounds) - 1):
+        observed = np.empty(
+            (_longest(indptr[bounds[block] : bounds[block + 1] + 1]), n_factors), dtype=np.float32
+        )
         residual = np.empty(n_factors, dtype=np.float32)
         direction = np.empty(n_factors, dtype=np.float32)
         product = np.empty(n_factors, dtype=np.float32)
         for row in range(bounds[block], bounds[block + 1]):
+            start = indptr[row]
+            weight = weights[start : indptr[row + 1]]
             vector = factors[row]
-            entries = slice(indptr[row], indptr[row + 1])
-            observed, weight = indices[entries], weights[entries]
-            if len(observed) == 0:
+            if len(weight) == 0:
                 vector[:] = 0
                 continue
-            _times(gram, ridge[row], weight, observed, design, vector, product)
-            residual[:] = -product  # b − A p
-            for entry in range(len(observed)):
-                target = targets[indptr[row] + entry]
-                for k in range(n_factors):
-                    residual[k] += target * design[observed[entry], k]
-            direction[:] = residual
+            for entry in range(len(weight)):
+                observed[entry] = design[indices[start + entry]]
+            _target(targets[start : indptr[row + 1]], observed, residual)
+            _times(gram, ridge[row], weight, observed, vector, product)
+            for k in range(n_factors):
+                residual[k] -= product[k]  # b − A p
+                direction[k] = residual[k]
             size = _inner(residual, residual)
             for _ in range(steps):
-                _times(gram, ridge[row], weight, observed, design, direction, product)
-                curvature = _inner(direction, product)
-                if curvature == 0:  # solved already
+                if size < _SOLVED:
                     break
-                length = size / curvature
+                _times(gram, ridge[row], weight, observed, direction, product)
+                length = size / _inner(direction, product)
                 for k in range(n_factors):
                     vector[k] += length * direction[k]
                     residual[k] -= length * product[k]
@@ -139,3 +167,16 @@ def _descend_blocks(
                 for k in range(n_factors):
                     direction[k] = residual[k] + left / size * direction[k]
                 size = left
+
+
+@numba.njit(cache=True, parallel=True, fastmath=_FASTMATH)
+def _fill_scores(
+    indptr: Any,  # noqa: ANN401
+    indices: Any,  # noqa: ANN401
+    design: Any,  # noqa: ANN401
+    factors: Any,  # noqa: ANN401
+    scores: Any,  # noqa: ANN401
+) -> None:
+    for row in numba.prange(len(indptr) - 1):
+        for entry in range(indptr[row], indptr[row + 1]):
+            scores[entry] = _inner(design[indices[entry]], factors[row])

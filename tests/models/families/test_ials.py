@@ -165,6 +165,13 @@ def test_the_weight_of_the_unobserved_follows_the_density(dataset):
     assert fit(dataset, factors=2, unobserved_weight=0.125).rule.unobserved_weight == 0.125
 
 
+def test_a_ridge_that_leaves_nothing_ends_in_zeros(dataset):
+    """Where the ridge outweighs all that was observed, factors shrink towards 0 and never become NaN."""
+    model = fit(dataset, factors=4, regularization=1000, iterations=40)
+    assert_allclose(model.items.factors, 0, atol=1e-6)
+    assert model.losses[-1] == pytest.approx(1)
+
+
 def test_hyperparameters_of_the_other_objective_are_refused():
     """`alpha` belongs to ials_implicit, α₀ to ials; each says what it has instead."""
     with pytest.raises(ConfigError, match=r"alpha=4.*hyperparameters are .*unobserved_weight"):
