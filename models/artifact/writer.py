@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
-_LIBRARIES: Final = ("numpy", "scipy", "hnswlib", "marisa-trie", "implicit", "numba")
+_LIBRARIES: Final = ("numpy", "scipy", "hnswlib", "marisa-trie", "implicit", "numba", "scikit-learn")
 _UNNAMED: Final = "00000000T000000Z-0000"
 
 
