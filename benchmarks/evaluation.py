@@ -145,21 +145,15 @@ def large(n_factors: int, console: Console) -> None:
         judge(ranker, judged, _K)
     seconds = time.perf_counter() - started
     extra = "not known here" if peak.extra_bytes is None else f"{peak.extra_bytes / 2**30:.2f} GiB"
-    held = sum(
-        array.nbytes
-        for array in (
-            ranker.users,
-            ranker.items,
-            *tuple(
-                getattr(rows, name)
-                for rows in (judged.known, judged.hidden)
-                for name in ("indptr", "indices", "values")
-            ),
-        )
-    )
+    tables = [
+        getattr(rows, name)
+        for rows in (judged.known, judged.hidden)
+        for name in ("indptr", "indices", "values")
+    ]
+    held = sum(array.nbytes for array in [ranker.users, ranker.items, *tables]) / 2**30
     console.print(
         f"{n_users:,} users × {n_items:,} items × {n_factors} factors, {n_judged:,} judged: {seconds:.1f} s, "
-        f"{n_judged / seconds:,.0f} users/s; peak memory: {extra} beyond factors and table, which are {held / 2**30:.2f} GiB"
+        f"{n_judged / seconds:,.0f} users/s; peak memory {extra} beyond factors and table ({held:.2f} GiB)"
     )
 
 
