@@ -11,6 +11,7 @@
         ├── MethodNotAllowedError     405
         ├── BodyTooLargeError         413
         ├── UnsupportedMediaTypeError 415
+        ├── TooBusyError              429
         └── NotReadyError             503
 
 :func:`problem_of` is the only place that turns an error into a status. ``docs/errors.md`` explains each kind.
@@ -19,7 +20,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import orjson
 from pydantic import BaseModel, ValidationError
@@ -51,6 +53,7 @@ class Kind(Enum):
     ARTIFACT_REFUSED = 409, "The artifact cannot be served"
     BODY_TOO_LARGE = 413, "The request body is too large"
     UNSUPPORTED_MEDIA_TYPE = 415, "The request body must be JSON"
+    TOO_BUSY = 429, "Too many requests at a time"
     INTERNAL_ERROR = 500, "Internal error"
     NOT_READY = 503, "No model is loaded yet"
 
@@ -117,6 +120,10 @@ class UnsupportedMediaTypeError(ServiceError):
     """The body is not declared as JSON."""
 
 
+class TooBusyError(ServiceError):
+    """As many requests are in flight as the service takes."""
+
+
 class NotReadyError(ServiceError):
     """No snapshot is loaded."""
 
@@ -181,6 +188,8 @@ def problem_of(error: Exception) -> Problem:  # noqa: C901, PLR0911, PLR0912 - o
             return Problem(Kind.BODY_TOO_LARGE, text)
         case UnsupportedMediaTypeError():
             return Problem(Kind.UNSUPPORTED_MEDIA_TYPE, text)
+        case TooBusyError():
+            return Problem(Kind.TOO_BUSY, text, headers=((b"retry-after", b"1"),))
         case NotReadyError():
             return Problem(Kind.NOT_READY, text, headers=((b"retry-after", b"%d" % error.retry_after),))
         case ArtifactError():
@@ -213,9 +222,8 @@ def _field_error(detail: ErrorDetails, model: type[BaseModel], location: Locatio
     match detail["type"]:
         case "extra_forbidden" | "unexpected_keyword_argument":
             text = f"{field} is not known here"
-            if len(detail["loc"]) == 1:
-                known = sorted(model.model_fields)
-                text += did_you_mean(field, known) or "; known are " + ", ".join(known)
+            known = _members(model, detail["loc"][:-1])
+            text += did_you_mean(str(detail["loc"][-1]), known) or "; known are " + ", ".join(known)
         case "missing":
             text = f"{field} is missing"
         case _ if not field:
@@ -223,6 +231,15 @@ def _field_error(detail: ErrorDetails, model: type[BaseModel], location: Locatio
         case _:
             text = f"{field}={_shown(detail['input'])}: {detail['msg'].removeprefix('Value error, ')}"
     return FieldError(location, field, text)
+
+
+def _members(owner: Any, location: tuple[int | str, ...]) -> list[str]:  # noqa: ANN401 - a type or an alias
+    """The members that the object at a location of a request may have."""
+    for part in location:
+        owner = get_type_hints(owner)[part] if isinstance(part, str) else get_args(owner)[0]
+        if get_origin(owner) in (Union, UnionType):  # X | None; pydantic goes into X without saying so
+            owner = get_args(owner)[0]
+    return sorted(owner.model_fields if issubclass(owner, BaseModel) else owner.__dataclass_fields__)
 
 
 def _shown(value: object) -> str:

@@ -23,6 +23,7 @@ from app.holder import ModelHolder
 from app.limits import Limits
 from app.metrics import Metrics
 from app.operation import ClientGoneError, Operation
+from app.slots import InFlight
 
 logger = logging.getLogger(__name__)
 
@@ -46,12 +47,14 @@ class Gateway:
         keys: KeyRing,
         limits: Limits,
         metrics: Metrics,
+        in_flight: InFlight,
     ) -> None:
         self._app = app
         self._holder = holder
         self._keys = keys
         self._limits = limits
         self._metrics = metrics
+        self._in_flight = in_flight
         self._exact: dict[str, Methods] = {}
         self._prefixed: dict[str, Methods] = {}
         for operation in operations:
@@ -84,7 +87,13 @@ class Gateway:
                 label = operation.label
                 self._keys.check(operation.access, headers)
                 reply = await operation.reply(
-                    scope, receive, headers, parameter, self._limits, scope["app"].state.pool
+                    scope,
+                    receive,
+                    headers,
+                    parameter,
+                    limits=self._limits,
+                    in_flight=self._in_flight,
+                    pool=scope["app"].state.pool,
                 )
                 status, body = 200, reply.body
                 own.append((b"content-type", reply.content_type))

@@ -21,6 +21,7 @@ from app.limits import Limits
 from app.metrics import Metrics
 from app.routes import ROUTERS, operations
 from app.settings import Settings, settings_or_exit
+from app.slots import InFlight
 from app.source import ArtifactDirectory, ModelSource
 
 _DESCRIPTION = (
@@ -75,6 +76,8 @@ def create_app(settings: Settings | None = None, *, source: ModelSource | None =
             yield
             watcher.cancel()
 
+    in_flight = InFlight.within(settings)
+    metrics.in_flight(lambda: in_flight.all.taken, lambda: in_flight.heavy.taken)
     gateway = partial(
         Gateway,
         operations=operations(),
@@ -82,6 +85,7 @@ def create_app(settings: Settings | None = None, *, source: ModelSource | None =
         keys=KeyRing(settings.api_keys, settings.admin_key),
         limits=Limits(max_k=settings.max_k, max_body_bytes=settings.max_body_bytes),
         metrics=metrics,
+        in_flight=in_flight,
     )
     app = Foldrec(
         settings,

@@ -82,6 +82,12 @@ class Metrics:
         self._age = Gauge(
             "foldrec_model_age_seconds", "Since the model being served was trained.", registry=registry
         )
+        self._in_flight = Gauge(
+            "foldrec_in_flight", "Requests whose body arrives or that are being answered.", registry=registry
+        )
+        self._heavy_in_flight = Gauge(
+            "foldrec_heavy_in_flight", "Heavy requests that run or wait for a thread.", registry=registry
+        )
         self._reloads = Counter(
             "foldrec_reload_total",
             "New artifacts looked at, by what came of it.",
@@ -111,12 +117,17 @@ class Metrics:
         """What observes ``fold_in_seconds``."""
         return self._fold_in.observe
 
-    def item_list(self, answer: Mapping[str, Any]) -> None:
-        """Count what is unusual about one list."""
+    def answered_list(self, answer: Mapping[str, Any]) -> None:
+        """Count what is unusual about one list of items or users."""
         if answer.get("fallback_reason"):
             self._fallbacks.labels(answer["fallback_reason"]).inc()
         if answer["shortfall"]:
             self._shortfalls.inc()
+
+    def in_flight(self, everything: Callable[[], float], heavy: Callable[[], float]) -> None:
+        """Show what these return as the requests in flight."""
+        self._in_flight.set_function(everything)
+        self._heavy_in_flight.set_function(heavy)
 
     def model_loaded(self, *, version: str, family: str, created_at: datetime, seconds: float) -> None:
         """Say what is served from now on."""

@@ -25,6 +25,8 @@ _HEADERS = {
     },
 }
 
+_RETRY_AFTER = {"Retry-After": {"description": "seconds to wait", "schema": {"type": "integer"}}}
+
 _EXAMPLES = {
     Kind.INVALID_REQUEST: Problem(
         Kind.INVALID_REQUEST,
@@ -40,10 +42,13 @@ _EXAMPLES = {
     ),
     Kind.UNKNOWN_USER: Problem(
         Kind.UNKNOWN_USER,
-        "user 'u9' is not in model 20261121T083000Z-1f3a; POST /fold-in takes a history instead",
+        "user 'u9' is not among the 943 users of model 20261121T083000Z-1f3a; "
+        "POST /fold-in takes the history of anybody",
     ),
     Kind.UNKNOWN_ITEM: Problem(
-        Kind.UNKNOWN_ITEM, "item 'x9' is not in model 20261121T083000Z-1f3a; GET /model lists its size"
+        Kind.UNKNOWN_ITEM,
+        "item 'x9' is not among the 1682 items of model 20261121T083000Z-1f3a; ids are compared exactly, and "
+        "an item is in a model trained on interactions with it",
     ),
     Kind.NOT_FOUND: Problem(
         Kind.NOT_FOUND, "admin is off on this service: start it with FOLDREC_ADMIN_KEY set"
@@ -62,6 +67,11 @@ _EXAMPLES = {
     ),
     Kind.UNSUPPORTED_MEDIA_TYPE: Problem(
         Kind.UNSUPPORTED_MEDIA_TYPE, "Content-Type is 'text/plain': send application/json"
+    ),
+    Kind.TOO_BUSY: Problem(
+        Kind.TOO_BUSY,
+        "16 heavy requests are in flight, as many as this service takes (FOLDREC_MAX_HEAVY_IN_FLIGHT): "
+        "try again after Retry-After, or send fewer at a time",
     ),
     Kind.INTERNAL_ERROR: Problem(
         Kind.INTERNAL_ERROR, "the error was logged under this request id (instance)"
@@ -109,8 +119,8 @@ def complete(document: dict[str, Any], settings: Settings) -> dict[str, Any]:
         [(ProblemDocument, "serialization")], ref_template=_REFERENCE
     )[1]["$defs"]
     for operation in _operations(document):
-        for response in operation["responses"].values():
-            response["headers"] = _HEADERS
+        for status, response in operation["responses"].items():
+            response["headers"] = _HEADERS | (_RETRY_AFTER if status in {"429", "503"} else {})
         parameters = operation.get("parameters", [])
         parameters.sort(key=lambda parameter: not parameter["required"])
         for parameter in parameters:

@@ -37,6 +37,7 @@ from app.errors import (
 )
 from app.limits import Limits
 from app.openapi import refusals
+from app.slots import InFlight
 
 JSON = b"application/json"
 
@@ -94,6 +95,8 @@ class Operation(APIRoute):
             kinds.append(Kind.UNAUTHORIZED)
         if self._body:
             kinds += [Kind.BODY_TOO_LARGE, Kind.UNSUPPORTED_MEDIA_TYPE]
+        if self._body or not self._on_loop:
+            kinds.append(Kind.TOO_BUSY)
         if self._needs:
             kinds.append(Kind.NOT_READY)
         return kinds
@@ -104,7 +107,9 @@ class Operation(APIRoute):
         receive: Receive,
         headers: Mapping[bytes, bytes],
         parameter: str,
+        *,
         limits: Limits,
+        in_flight: InFlight,
         pool: Executor,
     ) -> Reply:
         """Answer one request.
@@ -115,6 +120,7 @@ class Operation(APIRoute):
             headers: its header fields, names in lower case.
             parameter: the value of the path's parameter, if it has one.
             limits: what it may ask for.
+            in_flight: has a slot for it while it waits for its body or for the pool.
             pool: runs the handler if that is heavy.
 
         Raises:
@@ -123,20 +129,24 @@ class Operation(APIRoute):
         """
         arguments: dict[str, Any] = {name: need(Request(scope)) for name, need in self._needs}
         if self._path_parameter:
-            arguments[self._path_parameter] = parameter
+            arguments[self._path_parameter] = _path_value(self._path_parameter, parameter, scope)
         arguments |= self._queried(scope["query_string"], limits)
-        if self._body is not None:
-            name, model = self._body
-            raw = await _read_json(receive, headers, limits.max_body_bytes)
-            try:
-                arguments[name] = model.model_validate_json(raw, strict=True, context=limits)
-            except ValidationError as error:
-                raise invalid(error, model, "body") from None
-        if self._on_loop:
+        if self._body is None and self._on_loop:
             return _replied(await self.endpoint(**arguments))
-        return await asyncio.get_running_loop().run_in_executor(
-            pool, lambda: _replied(self.endpoint(**arguments))
-        )
+        with in_flight.all:
+            if self._body is not None:
+                name, model = self._body
+                raw = await _read_json(receive, headers, limits.max_body_bytes)
+                try:
+                    arguments[name] = model.model_validate_json(raw, strict=True, context=limits)
+                except ValidationError as error:
+                    raise invalid(error, model, "body") from None
+            if self._on_loop:
+                return _replied(await self.endpoint(**arguments))
+            with in_flight.heavy:
+                return await asyncio.get_running_loop().run_in_executor(
+                    pool, lambda: _replied(self.endpoint(**arguments))
+                )
 
     def _queried(self, query_string: bytes, limits: Limits) -> dict[str, Any]:
         if self._query is None:
@@ -204,6 +214,17 @@ def _repeatable(model: type[BaseModel]) -> frozenset[str]:
     )
 
 
+def _path_value(name: str, value: str, scope: Scope) -> str:
+    """Refuse a value whose bytes are not UTF-8: servers decode a path with replacement characters."""
+    if "\ufffd" in value:
+        try:
+            unquote_to_bytes(scope["raw_path"]).decode()
+        except UnicodeDecodeError:
+            detail = f"{name}={value!r} is not UTF-8: percent-encode the UTF-8 bytes"
+            raise InvalidRequestError([FieldError("path", name, detail)]) from None
+    return value
+
+
 async def _read_json(receive: Receive, headers: Mapping[bytes, bytes], max_bytes: int) -> bytes:
     """Read a body that is declared as JSON, never more of it than allowed."""
     content_type = headers.get(b"content-type", b"")
@@ -225,7 +246,10 @@ async def _read_json(receive: Receive, headers: Mapping[bytes, bytes], max_bytes
             raise _too_large(max_bytes)
         chunks.append(chunk)
         if not message.get("more_body"):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            break
+    if size == 0:
+        raise InvalidRequestError([FieldError("body", "", "the body is empty: send a JSON object")])
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _too_large(max_bytes: int) -> BodyTooLargeError:

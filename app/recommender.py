@@ -17,7 +17,7 @@ from models.errors import RequestError, UnknownItemError, UnknownUserError
 from models.row_solve import SingularRowError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from app.posted_history import Interaction
     from app.snapshot import Snapshot
@@ -84,13 +84,12 @@ class Recommender:
             "factors", self._artifact.user_factors[user], seen, row, options, user_id=user_id
         )
 
-    def recommend_many(self, user_ids: Sequence[str], options: Options) -> Body:
-        """Top-k for each of many users, in order; see `recommend`."""
+    def recommend_many(self, user_ids: Sequence[str], options: Options) -> Iterator[Body]:
+        """Top-k for each of many users, in order, made one by one as they are taken; see `recommend`."""
         options = self._resolved(options)
         if options.explain:
             self._afford(options, [self._history_length(user_id) for user_id in user_ids])
-        results = [self.recommend(user_id, options) for user_id in user_ids]
-        return {"model_version": self._version, "results": results}
+        return (self.recommend(user_id, options) for user_id in user_ids)
 
     def fold_in(self, interactions: Sequence[Interaction], options: Options) -> Body:
         """Top-k for somebody the model has never seen, from their history.
@@ -347,7 +346,8 @@ class Recommender:
 
     def _unknown_item(self, item_id: str) -> UnknownItemError:
         return UnknownItemError(
-            f"item {item_id!r} is not among the {len(self._items)} items of model {self._version}"
+            f"item {item_id!r} is not among the {len(self._items)} items of model {self._version}; "
+            "ids are compared exactly, and an item is in a model trained on interactions with it"
         )
 
 

@@ -1,13 +1,64 @@
 """The service as a process: uvicorn, as ``FOLDREC_*`` says."""
 
 import argparse
+import errno
 import gc
+import logging
+import socket
+import sys
+from contextlib import suppress
 
 import uvicorn
 
 from app import logs
 from app.main import create_app
-from app.settings import settings_or_exit, settings_table
+from app.settings import PREFIX, settings_or_exit, settings_table
+from models.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+_SWITCH_SECONDS = 0.0005
+"""How long a thread with a batch may make the event loop wait; Python's own 5 ms are many light requests."""
+
+
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Take the port on every address of the host; connections are refused until somebody listens.
+
+    Raises:
+        ConfigError: the host or the port is not one that this process can listen on.
+    """
+    sockets = []
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, address in addresses:
+            own = socket.socket(family, kind, protocol)
+            sockets.append(own)
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                own.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            own.bind(address)
+    except (OSError, UnicodeError) as error:
+        for each in sockets:
+            each.close()
+        raise ConfigError(_unusable(host, port, error)) from error
+    return sockets
+
+
+def _unusable(host: str, port: int, error: OSError | UnicodeError) -> str:
+    match error:
+        case OSError(errno=errno.EADDRINUSE):
+            return (
+                f"{PREFIX}PORT={port}: something listens on {host} port {port} already; stop it, or set "
+                f"{PREFIX}PORT to another port (0 picks a free one)"
+            )
+        case OSError(errno=errno.EACCES):
+            return f"{PREFIX}PORT={port}: this user may not listen on it; set {PREFIX}PORT to 1024 or above"
+        case _:
+            reason = error.strerror if isinstance(error, OSError) else "not a host name"
+            return (
+                f"{PREFIX}HOST={host!r}: {reason}; set {PREFIX}HOST to an address of this machine, "
+                "such as 127.0.0.1, or 0.0.0.0 for all of them"
+            )
 
 
 def main() -> None:
@@ -20,20 +71,31 @@ def main() -> None:
     ).parse_args()
     settings = settings_or_exit()
     logs.configure(settings.log_level)
+    try:
+        sockets = bind(settings.host, settings.port)
+    except ConfigError as error:
+        print(f"foldrec: {error}", file=sys.stderr)  # noqa: T201
+        raise SystemExit(2) from None
+    for each in sockets:
+        host, port = each.getsockname()[:2]
+        logger.info("listening on %s port %d once started", host, port)
     app = create_app(settings)
     gc.freeze()  # a full collection walks all that was imported: some request would wait 16 ms for it
     gc.enable()
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        http="httptools",
-        loop="uvloop",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=settings.access_log,
-        proxy_headers=settings.access_log,  # nothing else looks at the client's address
-        server_header=False,
-        timeout_graceful_shutdown=settings.drain_seconds,
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            loop="uvloop",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=settings.access_log,
+            proxy_headers=settings.access_log,  # nothing else looks at the client's address
+            server_header=False,
+            timeout_graceful_shutdown=settings.drain_seconds,
+        )
     )
+    with suppress(KeyboardInterrupt):
+        server.run(sockets)

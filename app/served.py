@@ -3,6 +3,8 @@
 import time
 from collections.abc import Sequence
 
+import orjson
+
 from app.metrics import Metrics
 from app.posted_history import Interaction
 from app.recommender import Body, Options, Recommender
@@ -25,15 +27,19 @@ class Served:
         answer = self.recommender.recommend(user_id, options)
         if answer["source"] == "factors":
             self._observe_retrieval(time.perf_counter() - started)
-        self._metrics.item_list(answer)
-        return answer
+        return self._counted(answer)
 
     def recommend_many(self, user_ids: Sequence[str], options: Options) -> Body:
-        """Top-k for many users."""
-        answer = self.recommender.recommend_many(user_ids, options)
-        for result in answer["results"]:
-            self._metrics.item_list(result)
-        return answer
+        """Top-k for many users; the lists are JSON already.
+
+        Each is encoded as it comes. To encode a thousand lists of a thousand items at once would hold the
+        interpreter, and with it the event loop, for 0.3 s.
+        """
+        results = [
+            orjson.Fragment(orjson.dumps(self._counted(result)))
+            for result in self.recommender.recommend_many(user_ids, options)
+        ]
+        return {"model_version": self.version, "results": results}
 
     def fold_in(self, interactions: Sequence[Interaction], options: Options) -> Body:
         """Top-k for a posted history."""
@@ -41,8 +47,7 @@ class Served:
         answer = self.recommender.fold_in(interactions, options)
         if answer["source"] == "fold_in":
             self._metrics.fold_in(time.perf_counter() - started)
-        self._metrics.item_list(answer)
-        return answer
+        return self._counted(answer)
 
     def similar(self, item_id: str, options: Options) -> Body:
         """Items like an item."""
@@ -52,6 +57,10 @@ class Served:
         """Items like a set of items."""
         return self._counted(self.recommender.similar_basket(seeds, options))
 
+    def similar_users(self, user_id: str, k: int) -> Body:
+        """Users like a user."""
+        return self._counted(self.recommender.similar_users(user_id, k))
+
     def _counted(self, answer: Body) -> Body:
-        self._metrics.item_list(answer)
+        self._metrics.answered_list(answer)
         return answer

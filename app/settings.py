@@ -53,6 +53,12 @@ class Settings(BaseSettings):
     threads: int = Field(
         2, ge=1, le=64, description="threads for heavy requests (batches), beside the event loop"
     )
+    max_in_flight: int = Field(
+        256, ge=1, description="requests with a body, arriving or being answered, at a time; over it: 429"
+    )
+    max_heavy_in_flight: int = Field(
+        16, ge=1, description="heavy requests that run or wait for a thread, at a time; over it: 429"
+    )
     drain_seconds: int = Field(
         10, ge=1, le=3600, description="seconds that requests in flight are given to finish after SIGTERM"
     )
@@ -95,8 +101,9 @@ def _unknown_variables(environment: Mapping[str, str], fields: Iterable[str]) ->
     faults = []
     for name in sorted(environment):
         if name.upper().startswith(PREFIX) and name.upper().removeprefix(PREFIX) not in known:
-            hint = did_you_mean(name.upper().removeprefix(PREFIX), known)
-            faults.append(f"{name} is not a setting{hint or '; known are ' + ', '.join(sorted(known))}")
+            hint = did_you_mean(name.upper().removeprefix(PREFIX), known, prefix=PREFIX)
+            everything = ", ".join(PREFIX + each for each in sorted(known))
+            faults.append(f"{name} is not a setting{hint or '; known are ' + everything}")
     return faults
 
 

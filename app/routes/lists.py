@@ -48,4 +48,4 @@ async def similar_basket(body: Annotated[schemas.SimilarBody, Body()], model: Cu
 @router.get("/similar-users", response_model=schemas.SimilarUsers, responses=refusals(Kind.UNKNOWN_USER))
 def similar_users(query: Annotated[schemas.SimilarUsersQuery, Query()], model: CurrentModel) -> Answer:
     """Find the users most like a user: a scan of all users, so it runs beside the event loop."""
-    return model.recommender.similar_users(query.user_id, query.k)
+    return model.similar_users(query.user_id, query.k)

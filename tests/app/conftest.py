@@ -88,10 +88,18 @@ class FakeRecommender:
             about = {"source": "popular", "fallback_reason": "unknown_user"}
         return {**self._items(options), **about, "user_id": user_id, "ignored_items": []}
 
-    def recommend_many(self, user_ids: Sequence[str], options: Options) -> dict[str, Any]:
+    def recommend_many(self, user_ids: Sequence[str], options: Options) -> Iterator[dict[str, Any]]:
         """A list for each."""
-        results = [self.recommend(user_id, options) for user_id in user_ids]
-        return {"model_version": self.snapshot.version, "results": results}
+        return (self.recommend(user_id, options) for user_id in user_ids)
+
+    def similar_users(self, user_id: str, k: int) -> dict[str, Any]:
+        """Nobody is like anybody; ``slow`` takes its time to find out."""
+        self.asked.append(("similar_users", user_id, k))
+        if user_id == "slow":
+            self.release.wait(10)
+        return {
+            "model_version": self.snapshot.version, "user_id": user_id, "k": k, "shortfall": k, "users": [],
+        }  # fmt: skip
 
     def fold_in(self, interactions: Sequence[Interaction], options: Options) -> dict[str, Any]:
         """A list for a history."""

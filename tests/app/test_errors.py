@@ -10,8 +10,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from pydantic import BaseModel, ValidationError
 
-from app.errors import Kind
+from app.errors import Kind, invalid
 from app.schemas import ProblemDocument
 
 JSON = {"content-type": "application/json"}
@@ -62,12 +63,27 @@ CASES = [
     got("not UTF-8", "/recommend?user_id=%ff", "not UTF-8"),
     got("a lone surrogate, percent-encoded", "/recommend?user_id=%ed%a0%80", "not UTF-8"),
     got("parameter where none is taken", "/live?x=1", "x is not known"),
-    posted("no body", b"", "EOF"),
+    posted("no body", b"", "the body is empty: send a JSON object"),
     posted("not JSON", b"{", "EOF"),
     posted("a list", b"[]", "should be an object"),
     posted("no interactions", b"{}", "interactions is missing"),
     posted("misspelled member", b'{"interactions":[],"exclude_sen":1}', "did you mean 'exclude_seen'?"),
-    posted("unknown nested member", b'{"interactions":[{"item_id":"i1","valu":1}]}', "interactions[0].valu"),
+    posted(
+        "misspelled nested member",
+        b'{"interactions":[{"item_id":"i1","valu":1}]}',
+        "interactions[0].valu is not known here (did you mean 'value'?)",
+    ),
+    posted(
+        "unknown nested member",
+        b'{"interactions":[{"item_id":"i1","colour":1}]}',
+        "interactions[0].colour is not known here; known are item_id, timestamp, value",
+    ),
+    posted(
+        "misspelled member of a pair",
+        b'{"pairs":[{"user_id":"u1","item":"i1"}]}',
+        "pairs[0].item_id is missing",
+        "/predict",
+    ),
     posted("NaN", b'{"interactions":[{"item_id":"i1","value":NaN}]}', "interactions[0].value=nan"),
     posted("Infinity", b'{"interactions":[{"item_id":"i1","value":-Infinity}]}', "finite"),
     posted("1e400", b'{"interactions":[{"item_id":"i1","value":1e400}]}', "finite"),
@@ -82,7 +98,12 @@ CASES = [
     Case("unknown user", Kind.UNKNOWN_USER, "GET", "/recommend?user_id=x9&on_unknown=error", names="'x9'"),
     Case("unknown seed", Kind.UNKNOWN_ITEM, "GET", "/similar?item_id=x9", names="'x9'"),
     Case("unknown item", Kind.UNKNOWN_ITEM, "GET", "/items/x9", names="'x9'"),
-    Case("item that is not UTF-8", Kind.UNKNOWN_ITEM, "GET", "/items/%ff", names="item"),
+    got("item that is not UTF-8", "/items/%ff", "percent-encode the UTF-8 bytes"),
+    got("item with a lone surrogate", "/items/a%ed%a0%80", "percent-encode the UTF-8 bytes"),
+    Case(
+        "item that is a replacement character", Kind.UNKNOWN_ITEM, "GET", "/items/%ef%bf%bd", names="'\ufffd'"
+    ),
+    Case("item with a zero byte", Kind.UNKNOWN_ITEM, "GET", "/items/%00", names=r"'\x00'"),
     Case("item with a slash", Kind.UNKNOWN_ITEM, "GET", "/items/a%2Fb", names="'a/b'"),
     Case("nothing there", Kind.NOT_FOUND, "GET", "/recommendations", names="/openapi.json"),
     Case("no item named", Kind.NOT_FOUND, "GET", "/items/"),
@@ -171,7 +192,7 @@ def test_error_is_a_problem_document(case: Case, start: Callable[..., Any]) -> N
 
 def test_every_kind_has_a_case() -> None:
     """No kind of problem goes without a request that causes it."""
-    assert {case.kind for case in CASES} == set(Kind)
+    assert {case.kind for case in CASES} | {Kind.TOO_BUSY} == set(Kind)  # test_overload.py causes that one
 
 
 def test_every_kind_is_explained() -> None:
@@ -246,3 +267,28 @@ def test_bug_is_logged_with_its_request_id(fake: Any, caplog: pytest.LogCaptureF
     assert vars(record)["request_id"] == "from-the-client"
     assert record.exc_info is not None
     assert "secret internals" in str(record.exc_info[1])
+
+
+class Clause(BaseModel, extra="forbid"):
+    """A part of a body."""
+
+    field: str = ""
+
+
+class Body(BaseModel, extra="forbid"):
+    """A body with parts in parts."""
+
+    clause: Clause | None = None
+    clauses: tuple[Clause, ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [({"clause": {"feild": "x"}}, "clause.feild"), ({"clauses": [{}, {"feild": "x"}]}, "clauses[1].feild")],
+)
+def test_members_are_suggested_at_any_depth(body: dict[str, Any], field: str) -> None:
+    """An unknown member of a part, optional or one of many, is answered with the names of that part."""
+    with pytest.raises(ValidationError) as raised:
+        Body.model_validate(body)
+    [found] = invalid(raised.value, Body, "body").fields
+    assert (found.field, found.detail) == (field, f"{field} is not known here (did you mean 'field'?)")

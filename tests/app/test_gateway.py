@@ -199,11 +199,12 @@ def test_lists_are_timed_and_counted(fake: Any) -> None:
     fake.client.get("/similar?item_id=i1&k=20")
     fake.client.post("/recommend", json={"user_ids": ["nobody", "u1"], "k": 20})
     fake.client.post("/fold-in", json={"interactions": [{"item_id": "i1"}], "k": 3})
+    fake.client.get("/similar-users?user_id=u1&k=3")
     text = fake.client.get("/metrics").text
     assert 'foldrec_retrieval_seconds_count{index="hnsw"} 1.0' in text
     assert "foldrec_fold_in_seconds_count 1.0" in text
     assert 'foldrec_fallback_total{reason="unknown_user"} 2.0' in text
-    assert "foldrec_shortfall_total 3.0" in text
+    assert "foldrec_shortfall_total 4.0" in text
 
 
 def test_metrics_of_the_contract_exist(fake: Any) -> None:
@@ -219,6 +220,8 @@ def test_metrics_of_the_contract_exist(fake: Any) -> None:
         "foldrec_fold_in_seconds_bucket{le=",
         'foldrec_fallback_total{reason="unknown_user"}',
         "foldrec_shortfall_total ",
+        "foldrec_in_flight 0.0",
+        "foldrec_heavy_in_flight 0.0",
         f'foldrec_model_info{{family="ials",version="{version}"}} 1.0',
         "foldrec_model_load_seconds ",
         "foldrec_model_age_seconds ",

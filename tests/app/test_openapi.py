@@ -52,12 +52,16 @@ def test_every_refusal_is_documented_with_examples(document: dict[str, Any]) -> 
                 expected.add("401")
             if method == "post" and path != "/admin/reload":
                 expected |= {"413", "415"}
+            if path != "/admin/reload" and (method == "post" or path == "/similar-users"):
+                expected.add("429")
             if path not in {"/live", "/metrics", "/admin/reload"}:
                 expected.add("503")
             responses = operation["responses"]
             assert expected <= set(responses), (method, path)
+            assert ("429" in responses) == ("429" in expected), (method, path)
             for status, response in responses.items():
-                assert set(response["headers"]) == {"X-Request-ID", "X-Model-Version"}
+                waits = {"Retry-After"} if status in {"429", "503"} else set()
+                assert set(response["headers"]) == {"X-Request-ID", "X-Model-Version"} | waits
                 if status == "200":
                     continue
                 content = response["content"][CONTENT_TYPE]

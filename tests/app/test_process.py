@@ -186,20 +186,41 @@ def test_no_access_log_by_default(launch: Callable[..., Process], artifacts: Pat
 
 
 def test_taken_port_ends_the_process(launch: Callable[..., Process], artifacts: Path) -> None:
-    """A port in use is one line in the log and an exit, no traceback."""
+    """A port in use is one line that names the variable and the remedy, and exit code 2."""
     service = launch(artifacts)
+    _ends_with_code_2(
+        f"foldrec: FOLDREC_PORT={service.port}: something listens on 127.0.0.1 port {service.port} already",
+        port=str(service.port),
+    )
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        pytest.param("203.0.113.7", id="address of another machine"),  # RFC 5737: nobody's
+        pytest.param("a..b", id="no host name at all"),
+    ],
+)
+def test_unusable_host_ends_the_process(host: str) -> None:
+    """A host that cannot be listened on is one line that names variable and remedy, and exit code 2."""
+    _ends_with_code_2(f"foldrec: FOLDREC_HOST='{host}': ", host=host, port="0")
+
+
+def _ends_with_code_2(line: str, **settings: str) -> None:
+    variables = {f"FOLDREC_{name.upper()}": value for name, value in settings.items()}
     done = subprocess.run(
         [sys.executable, "-m", "app"],
         cwd=ROOT,
-        env={**os.environ, "FOLDREC_PORT": str(service.port), "FOLDREC_ARTIFACTS": str(artifacts)},
+        env={**os.environ, **variables},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert done.returncode != 0
-    assert "address already in use" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.returncode == 2
+    assert done.stderr.startswith(line)
+    assert "set FOLDREC_" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 async def _blas_threads_while_serving() -> set[int]:

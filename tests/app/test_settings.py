@@ -34,6 +34,8 @@ def test_every_setting_comes_from_its_variable(monkeypatch: pytest.MonkeyPatch) 
         "admin_key": ("the-admin-key", "the-admin-key"),
         "reload_seconds": ("0.5", 0.5),
         "threads": ("4", 4),
+        "max_in_flight": ("99", 99),
+        "max_heavy_in_flight": ("9", 9),
         "drain_seconds": ("3", 3),
         "log_level": ("debug", "debug"),
         "access_log": ("true", True),
@@ -61,8 +63,13 @@ def _plain(value: Any) -> Any:
         ("FOLDREC_RELOAD_SECONDS", "nan", "FOLDREC_RELOAD_SECONDS='nan'"),
         ("FOLDREC_RELOAD_SECONDS", "inf", "FOLDREC_RELOAD_SECONDS='inf'"),
         ("FOLDREC_LOG_LEVEL", "loud", "FOLDREC_LOG_LEVEL='loud'"),
-        ("FOLDREC_MAXK", "10", "FOLDREC_MAXK is not a setting (did you mean 'MAX_K'?)"),
-        ("FOLDREC_COLOUR", "red", "FOLDREC_COLOUR is not a setting; known are ACCESS_LOG, "),
+        ("FOLDREC_MAXK", "10", "FOLDREC_MAXK is not a setting (did you mean 'FOLDREC_MAX_K'?)"),
+        ("FOLDREC_THREAD", "2", "FOLDREC_THREAD is not a setting (did you mean 'FOLDREC_THREADS'?)"),
+        (
+            "FOLDREC_COLOUR",
+            "red",
+            "FOLDREC_COLOUR is not a setting; known are FOLDREC_ACCESS_LOG, FOLDREC_ADMIN_KEY, ",
+        ),
     ],
 )
 def test_faulty_variable_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str) -> None:
