@@ -5,9 +5,13 @@
     python -m benchmarks.retrieval --interactions data/movielens-100k
     python -m benchmarks.retrieval --quick --items 1000000 --factors 64    factors drawn instead of trained
     python -m benchmarks.retrieval --orders                 what the order of insertion is worth
+    python -m benchmarks.retrieval --filters                searches among some of the items only
 
 Queries are users' own vectors. `plain` asks for the 10 best; `served` leaves out what the user has seen,
 through the retriever. Times are of one call from Python with one thread, the median over the queries.
+
+Filters are drawn at random, or let through what points into a random direction, as genres do: near some users
+everything passes, near others nothing. `chosen` is what the service does by the costs in the certificate.
 """
 
 from __future__ import annotations
@@ -30,11 +34,12 @@ from benchmarks.synthetic import generate_factors, generate_interactions, to_dat
 from models.dataset import build_dataset
 from models.dataset_directory import open_dataset_directory
 from models.index import hnsw
-from models.index.certificate import GraphSetting, Space
+from models.index.base import Eligible
+from models.index.certificate import GraphSetting, RecallCertificate, Space
 from models.index.exact import ExactIndex
 from models.index.hnsw import HnswIndex
 from models.index.planner import Queries, plan_retrieval
-from models.index.retriever import Retriever
+from models.index.retriever import FilteredCosts, Retriever, certified_retriever
 from models.interactions import read_interactions
 from models.layouts import choose_layout
 from models.registry import FAMILIES, configure
@@ -49,6 +54,7 @@ SAMPLE = 1_000
 TARGET = 0.99
 NOTHING = np.empty(0, dtype=np.int32)
 SPACES: tuple[Space, ...] = ("inner_product", "augmented_l2")
+SHARES = (0.5, 0.1, 0.01, 0.001)
 EFFORTS = (10, 20, 30, 45, 60, 80, 120, 200, 320)
 Order = Callable[["Float64Array", Space, np.random.Generator], "PointerArray"]
 ORDERS: dict[str, Order] = {
@@ -163,6 +169,60 @@ def compare(work: Workload, settings: list[GraphSetting], orders: list[str], thr
     return table
 
 
+def compare_filtered(work: Workload, certificate: RecallCertificate, graph: HnswIndex | None) -> Table:
+    """One row for each share of the items and each kind of filter; seen items are left out."""
+    rng = np.random.default_rng(1)
+    exact = ExactIndex(work.items)
+    chosen = certified_retriever(exact, graph, certificate)
+    always_walks = Retriever(
+        exact, graph, max_fetch=0, costs=FilteredCosts(shortest_walk=1e-9, longest_walk=len(work.items))
+    )
+    table = Table(title=f"{len(work.items):,} items, filtered; µs, and recall@{K} of what is approximate")
+    columns = ("filter", "share", "scan", "one by one", "graph", "recall", "chosen", "recall")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    for share in SHARES:
+        along = work.items @ rng.standard_normal(work.items.shape[1]).astype(np.float32)
+        for kind, order in (("random", rng.random(len(along))), ("direction", along)):
+            eligible = Eligible.where(order >= np.quantile(order, 1 - share))
+            floors, scan = _filtered(exact.search, work.queries, eligible)
+            _, gathered = _filtered(one_by_one(exact), work.queries, eligible)
+            cells = []
+            for retriever in (always_walks, chosen):
+                found, microseconds = _filtered(retriever.search, work.queries, eligible)
+                cells += [f"{microseconds:.0f}", f"{_recall(found, floors):.4f}"]
+            table.add_row(kind, str(share), f"{scan:.0f}", f"{gathered:.0f}", *cells)
+    return table
+
+
+def one_by_one(exact: ExactIndex) -> Callable[..., tuple[RowArray, Float32Array]]:
+    """Only the eligible rows are scored."""
+    return Retriever(exact, None, max_fetch=0, costs=FilteredCosts(most_gathered=len(exact) + 1)).search
+
+
+def _filtered(
+    search: Callable[..., tuple[RowArray, Float32Array]], queries: Queries, eligible: Eligible
+) -> tuple[list[Float32Array], float]:
+    """The scores found for each query, and the median microseconds of one."""
+    found, times = list[Any](), list[int]()
+    for vector, seen in queries:
+        started = time.perf_counter_ns()
+        _, scores = search(vector, K, seen, eligible)
+        times.append(time.perf_counter_ns() - started)
+        found.append(scores)
+    return found, float(np.median(times)) / 1e3
+
+
+def _recall(found: list[Float32Array], exact: list[Float32Array]) -> float:
+    """Share of the exact answers' places that are filled with as good a score."""
+    hits = sum(
+        np.count_nonzero(scores >= best[-1] - 1e-6 * abs(best[-1]))
+        for scores, best in zip(found, exact, strict=True)
+        if len(best)
+    )
+    return float(hits / max(1, sum(map(len, exact))))
+
+
 def main() -> None:
     """Print the table, and what the planner makes of the same queries."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -177,6 +237,7 @@ def main() -> None:
     parser.add_argument("--regularization", type=float, default=30.0)
     parser.add_argument("--quick", action="store_true", help="draw the factors instead of training them")
     parser.add_argument("--orders", action="store_true", help="compare orders of insertion")
+    parser.add_argument("--filters", action="store_true", help="search among some of the items")
     parser.add_argument("--m", type=int, nargs="*", default=[24])
     parser.add_argument("--ef-construction", type=int, default=200)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
@@ -196,14 +257,19 @@ def main() -> None:
     ]
     orders = list(ORDERS) if options.orders else ["as built"]
     console = Console(width=110)
-    with threadpool_limits(limits=1, user_api="blas"):
-        console.print(compare(work, settings, orders, options.threads))
+    if not options.filters:
+        with threadpool_limits(limits=1, user_api="blas"):
+            console.print(compare(work, settings, orders, options.threads))
     started = time.perf_counter()
-    certificate, _ = plan_retrieval(
+    certificate, graph = plan_retrieval(
         ExactIndex(work.items), work.queries, SPACES, target=TARGET, seed=0, threads=options.threads
     )
     console.print(f"planned in {time.perf_counter() - started:.1f} s: {certificate}")
     console.print(f"chosen: {certificate.chosen}; scan beyond {certificate.max_over_fetch:,} exclusions")
+    if options.filters:
+        console.print(f"one by one below {certificate.most_gathered:,} eligible items")
+        with threadpool_limits(limits=1, user_api="blas"):
+            console.print(compare_filtered(work, certificate, graph))
 
 
 def _dataset(options: argparse.Namespace) -> Dataset:

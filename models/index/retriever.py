@@ -124,7 +124,7 @@ def open_retriever(exact: ExactIndex, path: Path | None, certificate: RecallCert
     Raises:
         ArtifactError: the graph does not fit the vectors.
     """
-    graph, shortest_walk = None, 1.0
+    graph = None
     if path is not None and certificate.chosen is not None:
         graph = HnswIndex.open(
             path,
@@ -132,8 +132,14 @@ def open_retriever(exact: ExactIndex, path: Path | None, certificate: RecallCert
             dimensions=exact.vectors.shape[1],
             n_vectors=exact.n_eligible,
         )
-        if certificate.microseconds < certificate.exact_microseconds:
-            shortest_walk = certificate.microseconds / certificate.exact_microseconds
+    return certified_retriever(exact, graph, certificate)
+
+
+def certified_retriever(exact: ExactIndex, graph: Graph | None, certificate: RecallCertificate) -> Retriever:
+    """The retriever that a certificate was issued for; the graph is searched as the certificate says."""
+    shortest_walk = 1.0
+    if graph is not None and certificate.microseconds < certificate.exact_microseconds:
+        shortest_walk = certificate.microseconds / certificate.exact_microseconds
     return Retriever(
         exact,
         graph,
