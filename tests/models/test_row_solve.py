@@ -20,6 +20,7 @@ from models.row_rules import (
     LinearWeighting,
     LogWeighting,
     ProjectionRule,
+    UnobservedRule,
 )
 from models.row_solve import RowProblem, Rows, SingularRowError, gram_matrix, solve_row
 from models.row_solve.sweep import sweep
@@ -29,6 +30,8 @@ from tests.models.strategies import clustered_table, make_dataset, row_problems
 RULES = [
     ImplicitRule(alpha=2.0, regularization=0.5),
     ImplicitRule(alpha=3.0, regularization=0.1, weighting=LogWeighting(epsilon=0.5)),
+    UnobservedRule(unobserved_weight=0.3, regularization=0.02, ridge_exponent=1.0, confidence_scale=0.4),
+    UnobservedRule(unobserved_weight=0.1, regularization=0.2, ridge_exponent=0.5, weighting=LogWeighting()),
     ExplicitRule(global_mean=3.2, regularization=0.3, ridge="constant"),
     ExplicitRule(global_mean=3.2, regularization=0.3, ridge="frequency"),
 ]

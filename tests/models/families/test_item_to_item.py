@@ -62,7 +62,7 @@ def test_tfidf_weighs_down_users_who_have_everything(table, dataset):
 
 
 def test_bm25_saturates_and_weighs_down_long_items_and_users_who_have_everything(table, dataset):
-    """BM25 similarities are products of columns weighted by a formula of text retrieval, K₁ = 1.2, b = .75."""
+    """BM25 similarities are products of columns weighted as text retrieval does, K₁ = 1.2, b = .75."""
     x = np.nan_to_num(table)
     inverse_frequency = np.log(40 / (1 + (x > 0).sum(axis=1, keepdims=True)))
     length = x.sum(axis=0) / x.sum(axis=0).mean()

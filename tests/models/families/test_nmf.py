@@ -60,9 +60,7 @@ def test_dislikes_are_refused_by_name():
     """A negative value is an error that names the user, the item and what to do."""
     table = clustered_table(20, 10, 2, np.random.default_rng(0))
     table[3, 7] = -2
-    with pytest.raises(
-        DataError, match=r"'u00003' has -2 for item 'i00007'; leave .* or use family ials"
-    ):
+    with pytest.raises(DataError, match=r"'u00003' has -2 for item 'i00007'; leave .* or use family ials"):
         fit(table, factors=2)
 
 
