@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - typer reads it
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -27,6 +28,7 @@ from models.evaluation.judge import check_list_length
 from models.evaluation.measures import MEASURES, SYSTEM_MEASURES
 from models.evaluation.protocols import Split, SplitDefinition
 from models.evaluation.similar import similar_items, well_known
+from models.families.ease import MOST_ITEMS
 from models.interactions import read_interactions
 from models.item_table import read_items
 from models.layouts import PRESETS, choose_layout
@@ -126,7 +128,7 @@ def _evaluate(
     ] = False,
 ) -> None:
     console = Console(highlight=False)
-    candidates, iterated = _candidates(recipe, family, set_, seed)
+    chosen, iterated = _candidates(recipe, family, set_, seed)
     definition = _definition(split, seed, folds, leave, leave_by, test_share, hidden_share)
     options = {
         "user_column": user_column,
@@ -162,6 +164,7 @@ def _evaluate(
     with _bar(console) as watcher:
         if html_path is not None:
             watcher.looked_at = well_known(dataset.popularity(), min(eye_test, len(dataset.items)))
+        candidates = _with_baselines(chosen, len(dataset.items), seed)
         comparison = compare(candidates, divided, k=k, resamples=resamples, watcher=watcher)
         check_measures(names, comparison.results, k)
         curves: dict[str, list[CurvePoint]] = {}
@@ -211,27 +214,43 @@ def _definition(
 def _candidates(
     recipes: Sequence[Path], families: Sequence[FamilyName], settings: Sequence[str], seed: int
 ) -> tuple[list[Candidate], list[Iterated]]:
-    """The models asked for and the baselines, and those of them whose iterations can be set."""
+    """The models asked for, and those of them whose iterations can be set."""
     if not recipes and not families:
         raise ConfigError("name what to evaluate: --recipe recipes/ials.toml, or --family ials, or several")
     if settings and not families:
         raise ConfigError("--set goes with --family; a recipe's hyperparameters are changed in its file")
     chosen = [(path.stem, read_recipe(path)) for path in recipes]
     chosen += [(name.value, Recipe(family=name.value, config=overridden({}, settings))) for name in families]
-    candidates, iterated = [], []
-    taken = {baseline.name for baseline in baselines(seed)}
+    candidates: list[Candidate] = []
+    iterated = []
     for stem, recipe in chosen:
-        name = _free_name(stem, taken)
-        taken.add(name)
+        name = _free_name(stem, candidates)
         candidates.append(_candidate(name, recipe.family, recipe.config, seed))
         iterations = candidates[-1].config.get("iterations")
         if isinstance(iterations, int):
             iterated.append(Iterated(name, iterations, _iterator(name, recipe, seed)))
-    return candidates + baselines(seed), iterated
+    return candidates, iterated
 
 
-def _free_name(stem: str, taken: set[str]) -> str:
-    names = [stem, *(f"{stem}-{number}" for number in range(2, len(taken) + 3))]
+def _with_baselines(chosen: Sequence[Candidate], n_items: int, seed: int) -> list[Candidate]:
+    """The models asked for, and every baseline that is not one of them already."""
+    popular, drawn = baselines(seed)
+    fitted = ["item_knn", "ease"] if n_items <= MOST_ITEMS else ["item_knn"]
+    candidates = list(chosen)
+    for baseline in (popular, *(_candidate(family, family, {}, seed) for family in fitted), drawn):
+        defaults = _defaults(baseline.family)
+        if not any(each.family == baseline.family and each.config == defaults for each in chosen):
+            candidates.append(replace(baseline, name=_free_name(baseline.name, candidates)))
+    return candidates
+
+
+def _defaults(family: str) -> dict[str, Any]:
+    return configure(family, {}).model_dump(mode="json") if family in EVALUATED else {}
+
+
+def _free_name(stem: str, candidates: Sequence[Candidate]) -> str:
+    taken = {candidate.name for candidate in candidates}
+    names = [stem, *(f"{stem}-{number}" for number in range(2, len(taken) + 2))]
     return next(name for name in names if name not in taken)
 
 
@@ -242,7 +261,8 @@ def _candidate(name: str, family: str, hyperparameters: Mapping[str, Any], seed:
         made = EVALUATED[family].make(config)
         return made.fit(training, rng=np.random.default_rng(seed), progress=progress)
 
-    return Candidate(name, fit, family, config.model_dump(mode="json"))
+    compares = family != "popularity"  # to which all items are alike
+    return Candidate(name, fit, family, config.model_dump(mode="json"), compares_items=compares)
 
 
 def _iterator(name: str, recipe: Recipe, seed: int) -> Any:  # noqa: ANN401 - curves.WithIterations

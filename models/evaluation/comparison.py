@@ -236,10 +236,10 @@ def _fit(
             )
 
     watcher.begin(f"fit {candidate.name}{of}")
-    started = time.perf_counter()
     with measured() as peak, named(candidate):
+        started = time.perf_counter()
         ranker = candidate.fit(training, progress)
-    tally.fit_seconds.append(time.perf_counter() - started)
+        tally.fit_seconds.append(time.perf_counter() - started)
     if peak.extra_bytes is not None:
         tally.peak_bytes = max(tally.peak_bytes or 0, peak.extra_bytes)
     return ranker

@@ -47,7 +47,7 @@ def run(tables, capsys, monkeypatch):
 
     def _run(*words, columns=("--value-column", "stars", "--time-column", "at"), families=("als", "svd")):
         chosen = [word for family in families for word in ("--family", family)]
-        settings = ("--set", "factors=4") if families else ()
+        settings = ("--set", "factors=4") if "ease" not in families and families else ()
         status = main(
             ["--interactions", str(tables[0]), *columns, *chosen, *settings, "--resamples", "100", *words]
         )
@@ -85,7 +85,7 @@ def test_every_split_gives_a_table_json_and_a_page(run, tables, tmp_path, split)
     result = json.loads(json_path.read_text())
     comparison = result["comparison"]
     names = [each["name"] for each in comparison["results"]]
-    assert names == ["als", "svd", "popularity", "random"]
+    assert names == ["als", "svd", "popularity", "item_knn", "ease", "random"]
     assert re.fullmatch("[0-9a-f]{64}", comparison["fingerprint"])
     als = comparison["results"][0]
     assert als["config"]["factors"] == 4
@@ -129,6 +129,20 @@ def test_recipes_are_compared_under_the_names_of_their_files(run, tmp_path):
     assert "mine-2" in printed
     assert "MRR@10" in printed
     assert "nDCG" not in printed
+
+
+def test_a_baseline_that_is_asked_for_is_there_once(run):
+    """A recipe that comes to a baseline takes its place; one that differs from it is there as well."""
+    status, printed = run(
+        "--split", "leave-k-out", "--recipe", "recipes/popularity.toml", "--family", "ease", families=()
+    )
+    assert status == 0, printed
+    names = [line.split()[0] for line in printed.splitlines() if re.match(" +[a-z]", line)]
+    for name in ("popularity", "ease", "item_knn", "random"):
+        assert names.count(name) == 1
+    status, printed = run("--split", "leave-k-out", "--set", "regularization=9", families=("ease",))
+    assert status == 0, printed
+    assert "ease-2" in printed
 
 
 @pytest.mark.parametrize(
