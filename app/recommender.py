@@ -14,6 +14,8 @@ import orjson
 
 from app.posted_history import HistoryReader
 from models.errors import RequestError, UnknownItemError, UnknownUserError
+from models.index.base import Eligible
+from models.item_filter import FilterMasks, ItemFilter, parse_filter
 from models.row_solve import SingularRowError
 
 if TYPE_CHECKING:
@@ -39,11 +41,15 @@ _MAX_PRODUCTS = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What every list of recommendations understands."""
+    """What every list of recommendations understands.
+
+    `filter` is what the items of the list must be: clauses as texts, the same as JSON, or what it came to.
+    """
 
     k: int
     exclude_seen: bool = True
     exclude: tuple[str, ...] = ()
+    filter: tuple[str, ...] | ItemFilter | Eligible | None = None
     explain: bool = False
     explain_top: int | None = None
     on_unknown: Literal["fallback", "error"] = "fallback"
@@ -61,6 +67,7 @@ class Recommender:
         self._rule = snapshot.manifest.row_rule
         self._version = snapshot.version
         self._history = HistoryReader(self._items, snapshot.manifest)
+        self._filters = FilterMasks(snapshot.artifact.item_fields)
 
     # Top-k lists
 
@@ -226,7 +233,9 @@ class Recommender:
         if not options.exclude_seen:
             seen = _NOTHING
         excluded = self._excluded(seen, options.exclude)
-        rows, scores = self.snapshot.recommend.search(self._rule.query(vector), options.k, excluded)
+        rows, scores = self.snapshot.recommend.search(
+            self._rule.query(vector), options.k, excluded, self._eligible(options)
+        )
         if self._indifferent(vector, scores):
             # Such as after a history of dislikes only: any order of the items would be a guess.
             return self._popular("no_preference", options, seen, **about)
@@ -251,10 +260,21 @@ class Recommender:
     ) -> Body:
         """The items with most interactions, said to be so; the score is their number."""
         excluded = self._excluded(seen, options.exclude)
-        candidates = self.snapshot.by_popularity[: options.k + len(excluded)]
-        rows = candidates[~np.isin(candidates, excluded)][: options.k]
+        rows = self._most_popular(options.k, excluded, self._eligible(options))
         items = self._listed(rows, self._artifact.popularity[rows].astype(np.float32))
         return self._list("popular", reason, items, options.k, **about)
+
+    def _most_popular(self, k: int, excluded: RowArray, eligible: Eligible | None) -> RowArray:
+        """The k most popular rows of those eligible and not excluded: int32, most interactions first."""
+        found = _NOTHING
+        start, stop = 0, k + len(excluded)
+        while len(found) < k and start < len(self._items):
+            candidates = self.snapshot.by_popularity[start:stop]
+            if eligible is not None:
+                candidates = candidates[eligible.mask.take(candidates)]
+            found = np.concatenate([found, candidates[~np.isin(candidates, excluded)]])
+            start, stop = stop, 3 * stop
+        return found[:k]
 
     def _list(
         self,
@@ -299,7 +319,10 @@ class Recommender:
 
     def _neighbours(self, direction: Float64Array, seeds: RowArray, options: Options) -> Body:
         excluded = self._excluded(np.unique(seeds).astype(np.int32), options.exclude)
-        items = self._listed(*_nearest(self.snapshot.similar, _normalized(direction), options.k, excluded))
+        rows, cosines = _nearest(
+            self.snapshot.similar, _normalized(direction), options.k, excluded, self._eligible(options)
+        )
+        items = self._listed(rows, cosines)
         shortfall = options.k - len(items)
         return {"model_version": self._version, "k": options.k, "shortfall": shortfall, "items": items}
 
@@ -308,9 +331,21 @@ class Recommender:
         return _normalized(self._rule.without_bias(self._artifact.item_factors[item]))
 
     def _resolved(self, options: Options) -> Options:
-        """The options with the ids to exclude looked up, once for many lists."""
+        """The options with the ids to exclude and the filter looked up, once for many lists."""
         known = tuple(item_id for item_id in set(options.exclude) if item_id in self._items)
-        return replace(options, exclude=known)
+        return replace(options, exclude=known, filter=self._eligible(options))
+
+    def _eligible(self, options: Options) -> Eligible | None:
+        """What the filter lets through; None: everything.
+
+        Raises:
+            RequestError: the filter does not suit the metadata.
+        """
+        if options.filter is None or isinstance(options.filter, Eligible):
+            return options.filter
+        if isinstance(options.filter, ItemFilter):
+            return self._filters.eligible(options.filter)
+        return self._filters.eligible(parse_filter(options.filter, self._filters.fields))
 
     def _excluded(self, seen: RowArray, exclude: Sequence[str]) -> RowArray:
         """Rows never to return, ascending and distinct. An excluded id that is unknown excludes nothing."""
@@ -359,10 +394,14 @@ def _normalized(vector: FloatArray) -> Float64Array:
 
 
 def _nearest(
-    index: Index, direction: Float64Array, k: int, excluded: RowArray
+    index: Index,
+    direction: Float64Array,
+    k: int,
+    excluded: RowArray,
+    eligible: Eligible | None = None,
 ) -> tuple[RowArray, Float32Array]:
     """The rows nearest by cosine and the cosines; nothing is near to no direction."""
     if not direction.any():
         return _NOTHING, np.empty(0, dtype=np.float32)
-    rows, scores = index.search(direction.astype(np.float32), k, excluded)
+    rows, scores = index.search(direction.astype(np.float32), k, excluded, eligible)
     return rows, np.clip(scores, -1, 1)

@@ -4,7 +4,7 @@ Requests are validated by these models. Answers are built as plain dicts by :mod
 validated again on the way out; the tests hold real answers against these models.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -25,7 +25,8 @@ from pydantic_core import PydanticCustomError
 from app.limits import Limits
 from app.posted_history import Interaction
 from app.recommender import Options
-from models.artifact import ModelCard
+from models.artifact import ItemFieldsCard, ModelCard
+from models.item_filter import ItemFilter
 
 MAX_BATCH = 1000
 """Users of one ``POST /recommend``, pairs of one ``POST /predict``, seeds of one ``POST /similar``."""
@@ -105,6 +106,42 @@ class ItemListRequest(Request):
         return Options(k=self.k, exclude=self.exclude)
 
 
+class TextFilter(ItemListRequest):
+    """A filter as a query string has it."""
+
+    filter: Annotated[
+        tuple[str, ...],
+        FailFast(),
+        Field(
+            description="over item metadata: `genres:Comedy`, `genres:Comedy|Romance` (or), `!genres:Horror` "
+            "(not), `year:>=1990`, `year:1990..1999`; all that are given must hold. `GET /model` lists the "
+            "fields",
+            examples=[["genres:Comedy|Romance", "year:>=1990"]],
+        ),
+    ] = ()
+
+    def options(self) -> Options:
+        """Return the options as the recommender takes them."""
+        options = super().options()
+        return replace(options, filter=self.filter) if self.filter else options
+
+
+class JsonFilter(ItemListRequest):
+    """A filter as a body has it."""
+
+    filter: Annotated[
+        ItemFilter | None,
+        Field(
+            description="over item metadata: all of `must`, none of `must_not`. `GET /model` lists the fields"
+        ),
+    ] = None
+
+    def options(self) -> Options:
+        """Return the options as the recommender takes them."""
+        options = super().options()
+        return replace(options, filter=self.filter) if self.filter else options
+
+
 class PersonalListRequest(ItemListRequest):
     """What a list made from somebody's history can be asked in addition."""
 
@@ -139,13 +176,13 @@ class PersonalListRequest(ItemListRequest):
         )
 
 
-class RecommendQuery(PersonalListRequest):
+class RecommendQuery(TextFilter, PersonalListRequest):
     """``GET /recommend``."""
 
     user_id: UserId
 
 
-class RecommendBody(PersonalListRequest):
+class RecommendBody(JsonFilter, PersonalListRequest):
     """``POST /recommend``."""
 
     user_ids: Annotated[
@@ -174,7 +211,7 @@ class PostedInteraction(Interaction):
     ] = None
 
 
-class FoldInBody(PersonalListRequest):
+class FoldInBody(JsonFilter, PersonalListRequest):
     """``POST /fold-in``."""
 
     interactions: Annotated[
@@ -188,13 +225,13 @@ class FoldInBody(PersonalListRequest):
     ]
 
 
-class SimilarQuery(ItemListRequest):
+class SimilarQuery(TextFilter):
     """``GET /similar``."""
 
     item_id: ItemId
 
 
-class SimilarBody(ItemListRequest):
+class SimilarBody(JsonFilter):
     """``POST /similar``."""
 
     item_ids: Annotated[
@@ -395,6 +432,7 @@ class ServedModel(ModelCard):
     model_version: Annotated[str, Field(examples=[_VERSION])]
     created_at: AwareDatetime
     libraries: dict[str, str]
+    item_fields: ItemFieldsCard
     loaded_at: Annotated[AwareDatetime, Field(description="when this process loaded it")]
 
 

@@ -229,7 +229,14 @@ def publish_small() -> Publish:
             ),
             has_values=True,
             metadata={
-                f"i{n}": {"title": f"Title {n}", "year": 1990 + n, "genres": ["Drama"]} for n in range(39)
+                f"i{n}": {
+                    "title": f"Title {n}",
+                    "year": 1990 + n,
+                    "genres": ["Drama", "Comedy"] if n % 3 else ["Horror"],
+                    "released": f"{1990 + n}-05-17",
+                    "colour": n % 2 == 0,
+                }
+                for n in range(39)
             },
         )
         plan = TrainingPlan(family=family, config=configure(family, {"factors": 4}), seed=seed)
