@@ -92,7 +92,7 @@ def sample_contents(
             np.cumsum([0, *map(len, histories)], dtype=np.int64),
             indices,
             rng.random(len(indices), dtype=np.float32),
-            np.arange(len(indices), dtype=np.int64),
+            rng.integers(10**9, size=len(indices)),
         ),
         popularity=np.bincount(indices, minlength=n_items),
         item_arrays={"length_norms": rng.random(n_items, dtype=np.float32)},
