@@ -77,7 +77,7 @@ def render_html(report: Report) -> str:
         ],
         colours=COLOURS,
         figures={
-            name: Markup(svg)  # noqa: S704 - drawn by us; names in it are escaped by matplotlib
+            name: Markup(svg or "")  # noqa: S704 - drawn by us; names in it are escaped by matplotlib
             for name, svg in (
                 ("metrics", plots.metric_bars(comparison)),
                 ("popularity", plots.recall_by_popularity(comparison)),
@@ -85,6 +85,5 @@ def render_html(report: Report) -> str:
                 ("curves", plots.curves(comparison, report.curves)),
                 ("costs", plots.costs(comparison)),
             )
-            if svg is not None
         },
     )

@@ -60,6 +60,7 @@ class ItemKNN:
     def _weighted(self, table: csr_matrix) -> csr_matrix:
         """The table whose columns' inner products are the similarities."""
         items = table.T.tocsr()
+        items.eliminate_zeros()  # an item with values of 0 alone has no direction
         match self.config.similarity:
             case "cosine":
                 weighted = normalize(items)

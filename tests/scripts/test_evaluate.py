@@ -115,6 +115,18 @@ def test_the_page_needs_nothing_else_and_escapes_titles(run, tables, tmp_path):
     assert f"{NASTY} 1" in page.text
 
 
+def test_curves_and_eye_test_can_be_left_out(run, tmp_path):
+    """The page has neither section, and one of its five plots less; training losses stay."""
+    html_path = tmp_path / "report.html"
+    words = ("--split", "leave-k-out", "--no-learning-curves", "--eye-test", "0", "--html", str(html_path))
+    status, printed = run(*words)
+    assert status == 0, printed
+    page = _Page(html_path.read_text(encoding="utf-8"))
+    assert page.elements.count("svg") == 4
+    assert "training loss" in page.text
+    assert "Eye test" not in page.text
+
+
 def test_recipes_are_compared_under_the_names_of_their_files(run, tmp_path):
     """Two recipes of one name are told apart by a number; --metric chooses the columns."""
     for folder, factors in (("a", 2), ("b", 5)):

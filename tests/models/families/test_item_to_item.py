@@ -51,6 +51,17 @@ def test_cosine_neighbours_are_those_of_the_dense_table(table, dataset):
     assert_allclose(model.score_users(users), x[users] @ expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("similarity", ["cosine", "tfidf", "bm25"])
+def test_an_item_of_zeros_alone_is_like_nothing(table, similarity):
+    """A value of 0 is no direction: the item's similarities are 0, not undefined."""
+    with_zeros = table.copy()
+    with_zeros[:, 7] = np.where(np.isnan(table[:, 7]), np.nan, 0)
+    weights = weights_of(fit("item_knn", make_dataset(with_zeros), similarity=similarity, neighbours=39), 40)
+    assert not weights[7].any()
+    assert not weights[:, 7].any()
+    assert np.isfinite(weights).all()
+
+
 def test_tfidf_weighs_down_users_who_have_everything(table, dataset):
     """TF-IDF similarities are cosines of the table with each user's row times its inverse frequency."""
     x = np.nan_to_num(table)
