@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-import httpx
 import pytest
 
 from models.artifact import current_version, open_artifact
+from tests.service_process import ROOT, eventually, running
 
-ROOT = Path(__file__).parents[2]
 _DEADLINE = 60.0
 
 
@@ -63,30 +58,13 @@ def artifacts(movielens, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def service(artifacts):
-    """A client of a service process on a free port of the loopback interface."""
-    environment = {**os.environ, "FOLDREC_ARTIFACTS": str(artifacts), "FOLDREC_PORT": "0"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app"],
-        cwd=ROOT,
-        env={**environment, "FOLDREC_RELOAD_SECONDS": "0.2"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    seen = []
-    for line in process.stdout:
-        seen.append(line)
-        if found := re.search(r"running on (http://127\.0\.0\.1:\d+)", line):
-            break
-    else:
-        pytest.fail(f"the service ended: {''.join(seen)}")
-    with httpx.Client(base_url=found[1], timeout=20) as client:
-        yield client
-    process.send_signal(signal.SIGTERM)
-    rest, _ = process.communicate(timeout=30)
-    assert process.returncode in {0, -signal.SIGTERM}, rest  # uvicorn drains, then lets the signal end it
-    assert "Traceback" not in rest
+def service(artifacts, tmp_path_factory):
+    """A client of a service process."""
+    log = tmp_path_factory.mktemp("service") / "log"
+    with running(artifacts, log, reload_seconds="0.2") as process:
+        eventually(lambda: process.status("/ready") == 200)
+        yield process.client
+    assert "Traceback" not in log.read_text()
 
 
 def test_ials_is_clearly_better_than_popularity(artifacts):
