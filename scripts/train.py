@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from models.artifact import ModelCard, prune, publish
+from models.artifact import ItemFieldsCard, ModelCard, prune, publish
+from models.artifact.manifest import read_manifest
 from models.dataset import Dataset, Metadata, build_dataset
 from models.dataset_directory import open_dataset_directory
 from models.errors import ConfigError
@@ -158,6 +159,8 @@ def _train(
     removed = [] if keep is None else prune(artifacts, keep=keep)
     _summarize(console, card)
     _warn(console, card)
+    if items is not None:
+        _say_filterable(read_manifest(artifacts / version).item_fields, console)
     console.print(f"published {artifacts / version}, now current")
     if removed:
         console.print(f"removed {len(removed)} older: {', '.join(removed)}")
@@ -179,6 +182,14 @@ def _check_items(path: Path, dataset: Dataset, console: Console) -> None:
     unseen = len(dataset.items) - len(seen)
     further = f", and of {unseen:,} that nobody has had" if unseen else ""
     console.print(f"{path}: metadata of {known:,} of {len(seen):,} items{further}", markup=False)
+
+
+def _say_filterable(card: ItemFieldsCard, console: Console) -> None:
+    """Say which members of the metadata a request can filter by, and why it cannot by the others."""
+    fields = ", ".join(map(str, card.fields)) or "nothing"
+    console.print(f"items can be filtered by {fields}", markup=False)
+    for name, reason in card.unfilterable.items():
+        console.print(f"items cannot be filtered by {name!r}: {reason}", markup=False)
 
 
 def _recipe(path: Path | None, family: FamilyName | None, settings: Sequence[str]) -> Recipe:

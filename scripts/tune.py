@@ -27,7 +27,7 @@ from models.evaluation.comparison import Candidate, compare
 from models.evaluation.judge import check_list_length
 from models.evaluation.measures import MEASURES
 from models.evaluation.protocols import Split
-from models.registry import FAMILIES, configure
+from models.registry import EVALUATED, configure
 from models.search.spaces import SEARCH_SPACES
 from models.search.study import Identity, Sampler, check_metric, opened
 from models.search.trials import Judging, workers
@@ -186,7 +186,7 @@ def _tune(
             )
         console.print(_trials_table(search.outcomes, metric.value, k))
         looked = search.count_test()
-        comparison = compare(_candidates(family.value, fixed, best, seed), outer, k=k)
+        comparison = compare(_candidates(family.value, best, search.default, seed), outer, k=k)
         summary = _summary(search, comparison, reading.name, sampler, judging.n_rounds, metric.value, looked)
     for line in rounds_lines(comparison):
         console.print(line, markup=False, soft_wrap=True)
@@ -207,11 +207,11 @@ def _tune(
     console.print(f"wrote {out} and {html_path}; the trials are in {storage}", markup=False, soft_wrap=True)
 
 
-def _candidates(family: str, fixed: Mapping[str, Any], best: Outcome, seed: int) -> list[Candidate]:
-    """The recipe that was found, the default one unless it is the same, and popularity."""
+def _candidates(family: str, best: Outcome, default: Outcome | None, seed: int) -> list[Candidate]:
+    """The recipe that was found, the default one unless it is the same or went wrong, and popularity."""
     found = [_candidate("tuned", family, best.config, seed)]
-    if not best.is_default:
-        found.append(_candidate("default", family, fixed, seed))
+    if default is not None and not best.is_default:
+        found.append(_candidate("default", family, default.config, seed))
     return [*found, *(baseline for baseline in baselines(seed) if baseline.name == "popularity")]
 
 
@@ -219,7 +219,7 @@ def _candidate(name: str, family: str, hyperparameters: Mapping[str, Any], seed:
     config = configure(family, hyperparameters)
 
     def fit(training: Dataset, progress: Any) -> Ranker:  # noqa: ANN401 - families.base.Progress
-        made = FAMILIES[family].make(config)
+        made = EVALUATED[family].make(config)
         return made.fit(training, rng=np.random.default_rng(seed), progress=progress)
 
     return Candidate(name, fit, family, config.model_dump(mode="json"))
@@ -272,12 +272,25 @@ def _summary(
     ]
     if best is not None and best.is_default:
         lines.append("Nothing better than the defaults was found; more --trials may.")
+    elif default is None:
+        lines.append("The defaults went wrong in the trials, and are not compared.")
+    else:
+        lines += _verdict(*(result.metrics[label] for result in comparison.results[:2]))
     if looked > 1:
         lines.append(
             f"The test part has been looked at {looked} times: each time more trials were added, it was "
             "a little less unseen."
         )
     return lines
+
+
+def _verdict(tuned: Estimate, default: Estimate) -> list[str]:
+    """Whether it was worth the search, where the test part can tell."""
+    if (tuned.best and default.tied) or (default.best and tuned.tied):
+        return ["There tuned and default cannot be told apart (paired bootstrap, p > 0.05)."]
+    if default.best:
+        return ["There the defaults are better: what was found suits the inner rounds only."]
+    return []
 
 
 def _estimate(estimate: Estimate) -> str:

@@ -10,7 +10,7 @@ import matplotlib as mpl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FormatStrFormatter, MaxNLocator, NullFormatter
 
 from models.search.spaces import Interval
 from scripts.figures import COLOURS, INK, STYLE, WIDTH, panels, svg
@@ -120,6 +120,8 @@ def _slices(report: TuningReport) -> str:
                 )
             if isinstance(dimension, Interval) and dimension.log:
                 panel.set_xscale("log")
+                panel.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+                panel.xaxis.set_minor_formatter(NullFormatter())
             panel.set_title(name.replace("_", " "))
             panel.set_ylabel(report.metric)
             panel.grid(alpha=0.5)

@@ -26,11 +26,11 @@ class Clause(BaseModel):
     gte: Annotated[
         Bound | None, Field(description="at least: a number, or an ISO 8601 date", examples=[1990])
     ] = None
-    gt: Annotated[Bound | None, Field(description="more than", examples=[None])] = None
+    gt: Annotated[Bound | None, Field(description="more than")] = None
     lte: Annotated[
         Bound | None, Field(description="at most; a date means all of its day", examples=[1999])
     ] = None
-    lt: Annotated[Bound | None, Field(description="less than", examples=[None])] = None
+    lt: Annotated[Bound | None, Field(description="less than")] = None
 
     @model_validator(mode="after")
     def _one_condition(self) -> Self:

@@ -1,4 +1,4 @@
-"""What a search may try: the search space of every family, in one place.
+"""What a search may try: the search space of every family, in one place, and grids over it.
 
 Intervals are wide enough to hold the best of small and large tables; what is left out (initial scales,
 stopping rules) changes little or follows from the rest.
@@ -6,15 +6,19 @@ stopping rules) changes little or follows from the rest.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
+
+from models.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
 _DIGITS = 3
+_MOST_POINTS: Final = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,42 @@ class SearchSpace:
         return replace(self, dimensions={**self.dimensions, "factors": narrowed})
 
 
+class Grid:
+    """Every point of a grid over a space once, in a random order, so that a part of it is a fair part.
+
+    Args:
+        space: what is searched.
+        n_points: along an interval.
+        seed: of the order.
+
+    Raises:
+        ConfigError: there are more points than could ever be tried.
+    """
+
+    def __init__(self, space: SearchSpace, n_points: int, seed: int) -> None:
+        self._axes = {
+            name: dimension.grid(n_points) if isinstance(dimension, Interval) else dimension.values
+            for name, dimension in space.dimensions.items()
+        }
+        size = math.prod(map(len, self._axes.values()))
+        if size > _MOST_POINTS:
+            raise ConfigError(
+                f"a grid of {n_points} points along each of {len(self._axes)} hyperparameters has {size:,}; "
+                "use fewer --grid-points, fix some hyperparameters by --set, or use --sampler random"
+            )
+        self._order = np.random.default_rng(seed).permutation(size)
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        """The point at a place of the order."""
+        places = np.unravel_index(self._order[number], [len(axis) for axis in self._axes.values()])
+        return {
+            name: axis[int(place)] for (name, axis), place in zip(self._axes.items(), places, strict=True)
+        }
+
+
 def _log(low: float, high: float) -> Interval:
     return Interval(low, high, log=True)
 
@@ -116,6 +156,7 @@ SEARCH_SPACES: Final[dict[str, SearchSpace]] = {
         {"factors": _FACTORS, "regularization": _log(0.01, 1.0), "iterations": _whole(5, 40, log=True)},
         predicts_values=True,
     ),
+    "ease": SearchSpace({"regularization": _log(10.0, 10_000.0)}, predicts_values=False),
     "funk_svd": SearchSpace(_SGD, predicts_values=True),
     "hybrid_svd": SearchSpace(
         {
@@ -146,7 +187,12 @@ SEARCH_SPACES: Final[dict[str, SearchSpace]] = {
         },
         predicts_values=False,
     ),
+    "item_knn": SearchSpace(
+        {"similarity": Choice(("cosine", "tfidf", "bm25")), "neighbours": _whole(5, 500, log=True)},
+        predicts_values=False,
+    ),
     "nmf": SearchSpace({"factors": _FACTORS, "iterations": _whole(20, 300, log=True)}, predicts_values=False),
+    "popularity": SearchSpace({"half_life": _log(0.5, 3650.0)}, predicts_values=False),
     # Where it is centred it does predict values, but of the unobserved ones it takes every one for the mean.
     "svd": SearchSpace(
         {"factors": _FACTORS, "centring": Choice(("none", "global", "item", "user"))}, predicts_values=False

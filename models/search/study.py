@@ -1,8 +1,8 @@
 """A search for hyperparameters that keeps every trial in a local file and goes on where it was stopped.
 
 Trials are asked for in batches of as many as there are workers, and a batch goes through the inner rounds in
-step, so that with the same seed and the same number of workers the same trials come out, also when the search
-was killed and started again in between.
+step and is noted as a whole, so that with the same seed and the same number of workers the same trials come
+out, also when the search was killed and started again in between.
 
 References:
     Bergstra, Bardenet, Bengio, Kégl: Algorithms for Hyper-Parameter Optimization, NIPS 2011 (TPE).
@@ -21,14 +21,15 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
 import optuna
-from optuna.samplers import GridSampler, RandomSampler, TPESampler
+from optuna.samplers import RandomSampler, TPESampler
+from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from models.errors import ConfigError, TrainingError
 from models.evaluation.measures import MEASURES
-from models.registry import FAMILIES
-from models.search.spaces import SEARCH_SPACES, Interval, SearchSpace
+from models.registry import EVALUATED
+from models.search.spaces import SEARCH_SPACES, Dimension, Grid, Interval, SearchSpace
 from models.search.trials import judge_trial
 
 if TYPE_CHECKING:
@@ -142,8 +143,9 @@ def opened(path: Path, identity: Identity, n_grid: int) -> Iterator[Search]:
             ) from error
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         try:
+            storage = RDBStorage(f"sqlite:///{path}")
             study = optuna.create_study(
-                storage=f"sqlite:///{path}",
+                storage=storage,
                 study_name=_NAME,
                 load_if_exists=True,
                 direction="maximize" if MEASURES[identity.metric].better == "higher" else "minimize",
@@ -151,8 +153,12 @@ def opened(path: Path, identity: Identity, n_grid: int) -> Iterator[Search]:
             )
         except (SQLAlchemyError, RuntimeError, AssertionError) as error:
             raise ConfigError(f"{path}: not the file of a search; use another --storage") from error
-        _claim(study, identity, path)
-        yield Search(study, identity, n_grid)
+        try:
+            _claim(study, identity, path)
+            yield Search(study, identity, n_grid)
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
 
 
 def _claim(study: optuna.Study, identity: Identity, path: Path) -> None:
@@ -222,10 +228,14 @@ class Search:
         return next((outcome for outcome in complete if outcome.is_default), None)
 
     def count_test(self) -> int:
-        """Note that the outer split's hidden part is about to be looked at; returns how often it then was."""
-        looked = int(self._study.user_attrs.get(_TESTS, 0)) + 1
-        self._study.set_user_attr(_TESTS, looked)
-        return looked
+        """Note that these trials are about to be judged on the outer split's hidden part.
+
+        Returns:
+            how many searches, each longer than the one before, have then been judged on it.
+        """
+        lengths = {*self._study.user_attrs.get(_TESTS, []), len(self.outcomes)}
+        self._study.set_user_attr(_TESTS, sorted(lengths))
+        return len(lengths)
 
     def run(
         self,
@@ -251,12 +261,14 @@ class Search:
             TrainingError: a worker was killed.
         """
         self._bury()
-        while (done := len(self.outcomes)) < n_trials:
-            sampler = self._sampler(space, done)
-            if isinstance(sampler, GridSampler) and sampler.is_exhausted(self._study):
-                return
-            self._study.sampler = sampler
-            batch = [self._ask(space, first=done == 0) for _ in range(min(jobs, n_trials - done))]
+        grid: Grid | None = None
+        limit = n_trials
+        if self._identity.sampler == "grid":
+            grid = Grid(space, self._n_grid, self._identity.seed)
+            limit = min(n_trials, len(grid) + 1)
+        while (done := len(self.outcomes)) < limit:
+            self._study.sampler = self._sampler(done)
+            batch = [self._ask(space, grid, done) for _ in range(min(jobs, limit - done))]
             try:
                 self._judge(batch, pool, n_rounds)
             except BrokenProcessPool as error:
@@ -266,42 +278,34 @@ class Search:
             told()
 
     def _bury(self) -> None:
-        """Trials that were running when a search was killed are begun anew."""
-        for trial in self._study.get_trials(states=(TrialState.RUNNING,)):
+        """Give up trials that were running when a search was killed: their like will be drawn again."""
+        for trial in self._study.get_trials(states=(TrialState.RUNNING, TrialState.WAITING), deepcopy=False):
+            if trial.state is TrialState.WAITING:
+                self._study.ask()
             self._study.tell(trial.number, state=TrialState.FAIL)
-            if _CONFIG in trial.user_attrs:
-                is_default = trial.user_attrs.get(_DEFAULT, False)
-                self._study.enqueue_trial(trial.params, user_attrs={_DEFAULT: is_default})
 
-    def _sampler(self, space: SearchSpace, done: int) -> BaseSampler:
+    def _sampler(self, done: int) -> BaseSampler:
         """A sampler whose draws follow from the seed and the number of finished trials alone."""
         seed = int(np.random.SeedSequence([self._identity.seed, done]).generate_state(1)[0])
-        match self._identity.sampler:
-            case "random":
-                return RandomSampler(seed)
-            case "grid":
-                points = {
-                    name: dimension.grid(self._n_grid)
-                    if isinstance(dimension, Interval)
-                    else list(dimension.values)
-                    for name, dimension in space.dimensions.items()
-                }
-                return GridSampler(points, seed=self._identity.seed)
-            case "tpe":
-                with warnings.catch_warnings():
-                    # `group` lets trial 0 leave out what its family decides by the table.
-                    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                    return TPESampler(seed=seed, multivariate=True, group=True)
+        if self._identity.sampler != "tpe":
+            return RandomSampler(seed)
+        with warnings.catch_warnings():
+            # `group` lets trial 0 leave out what its family decides by the table.
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return TPESampler(seed=seed, multivariate=True, group=True)
 
-    def _ask(self, space: SearchSpace, *, first: bool) -> optuna.Trial:
+    def _ask(self, space: SearchSpace, grid: Grid | None, done: int) -> optuna.Trial:
         """A trial with its config chosen; the very first is the default recipe."""
         defaults = {
             name: default
             for name, dimension in space.dimensions.items()
-            if (default := _default(self._identity.family, name)) in dimension
+            if (default := _default(self._identity.family, name, dimension)) in dimension
         }
-        if first and not self._has_default():
+        begun = done + len(self._study.get_trials(states=(TrialState.RUNNING,), deepcopy=False))
+        if begun == 0:
             self._study.enqueue_trial(defaults, user_attrs={_DEFAULT: True})
+        elif grid is not None:
+            self._study.enqueue_trial(grid[begun - 1])
         trial = self._study.ask()
         of_default = bool(trial.user_attrs.get(_DEFAULT))
         config = dict(self._fixed)
@@ -319,14 +323,11 @@ class Search:
         trial.set_user_attr(_CONFIG, config)
         return trial
 
-    def _has_default(self) -> bool:
-        trials = self._study.get_trials(deepcopy=False)
-        return any(t.user_attrs.get(_DEFAULT) for t in trials if t.state is not TrialState.FAIL)
-
     def _judge(self, batch: list[optuna.Trial], pool: Executor, n_rounds: int) -> None:
-        """Take the trials through the rounds in step, give up the hopeless, and note what came out."""
+        """Take the trials through the rounds in step, giving up the hopeless; then note what came out."""
         measure = MEASURES[self._identity.metric]
         sums = {trial.number: np.zeros(2) for trial in batch}
+        values: dict[int, float] = {}
         running = list(batch)
         for number in range(n_rounds):
             futures = [
@@ -339,20 +340,25 @@ class Search:
                 value = float(measure.value(*sums[trial.number]))
                 if not np.isfinite(value):
                     trial.set_user_attr(_PROBLEM, judged.problem or "the metric is no number")
-                    self._study.tell(trial, state=TrialState.PRUNED)
                     continue
                 trial.report(value, step=number)
                 if number == n_rounds - 1:
-                    self._study.tell(trial, value)
-                elif trial.should_prune():
-                    self._study.tell(trial, state=TrialState.PRUNED)
-                else:
+                    values[trial.number] = value
+                elif not trial.should_prune():
                     still.append(trial)
             running = still
+        for trial in batch:
+            if trial.number in values:
+                self._study.tell(trial, values[trial.number])
+            else:
+                self._study.tell(trial, state=TrialState.PRUNED)
 
 
-def _default(family: str, name: str) -> object:
-    value = FAMILIES[family].config().model_dump(mode="json")[name]
+def _default(family: str, name: str, dimension: Dimension) -> object:
+    """A family's default, or the nearest that the table allows; None where the family decides by it."""
+    value = EVALUATED[family].config().model_dump(mode="json")[name]
+    if isinstance(dimension, Interval) and value is not None:
+        return min(max(value, dimension.low), dimension.high)
     return value["kind"] if isinstance(value, dict) else value
 
 

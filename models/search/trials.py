@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 from models.errors import ConfigError, TrainingError
 from models.evaluation.judge import judge
 from models.evaluation.protocols import Split
-from models.registry import FAMILIES, configure
+from models.registry import EVALUATED, configure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -124,7 +124,7 @@ def judge_trial(family: str, hyperparameters: Mapping[str, Any], number: int) ->
         ConfigError, DataError: the family cannot be fitted at all.
     """
     judging, inner = _Bench.judging, _Bench.rounds[number]
-    made = FAMILIES[family].make(configure(family, hyperparameters))
+    made = EVALUATED[family].make(configure(family, hyperparameters))
     try:
         model = made.fit(inner.training, rng=np.random.default_rng(judging.seed))
     except TrainingError as error:
