@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _UNMATCHED: Final = "unmatched"
 _CLIENT_GONE: Final = 499
+_NOT_MODIFIED: Final = 304
 _PROBLEM: Final = errors.CONTENT_TYPE.encode()
 
 Methods = dict[str, Operation]
@@ -95,8 +96,8 @@ class Gateway:
                     in_flight=self._in_flight,
                     pool=scope["app"].state.pool,
                 )
-                status, body = 200, reply.body
-                own.append((b"content-type", reply.content_type))
+                status, body = reply.status, reply.body
+                own += reply.headers
         except ClientGoneError:
             status = _CLIENT_GONE
         except Exception as error:
@@ -108,7 +109,8 @@ class Gateway:
                     "%s failed", label, extra={"request_id": request_id.decode(), "path": scope["path"]}
                 )
         if body is not None:
-            own.append((b"content-length", b"%d" % len(body)))
+            if status != _NOT_MODIFIED:
+                own.append((b"content-length", b"%d" % len(body)))
             await send({"type": "http.response.start", "status": status, "headers": own})
             await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
         self._metrics.request(label, status, time.perf_counter() - started)

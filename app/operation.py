@@ -26,10 +26,14 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.types import Receive, Scope
 
+from app import conditional
 from app.access import Access
+from app.conditional import CACHE_CONTROL, IF_NONE_MATCH
+from app.dependencies import SERVED, current_model
 from app.errors import (
     BodyTooLargeError,
     FieldError,
+    Header,
     InvalidRequestError,
     Kind,
     UnsupportedMediaTypeError,
@@ -40,18 +44,20 @@ from app.openapi import refusals
 from app.slots import InFlight
 
 JSON = b"application/json"
+_JSON_CONTENT = ((b"content-type", JSON),)
 
 
 class ClientGoneError(Exception):
     """The client hung up before its request was complete; there is nobody to answer."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reply:
     """An answer as it goes out."""
 
     body: bytes
-    content_type: bytes = JSON
+    headers: tuple[Header, ...] = _JSON_CONTENT
+    status: int = 200
 
 
 class Operation(APIRoute):
@@ -71,6 +77,13 @@ class Operation(APIRoute):
         for name, hint in get_type_hints(endpoint, include_extras=True).items():
             if name not in ("return", self._path_parameter):
                 self._understand(name, hint)
+        self.has_entity_tag = (
+            self.method == "GET"
+            and bool(self._query or self._path_parameter)
+            and any(need is current_model for _, need in self._needs)
+        )
+        if self.has_entity_tag:
+            self.responses[304] = {"description": "What If-None-Match names is current"}
         self.responses = refusals(*self._kinds()) | self.responses
 
     def _understand(self, name: str, hint: Any) -> None:  # noqa: ANN401 - any annotation
@@ -131,6 +144,28 @@ class Operation(APIRoute):
         if self._path_parameter:
             arguments[self._path_parameter] = _path_value(self._path_parameter, parameter, scope)
         arguments |= self._queried(scope["query_string"], limits)
+        if not self.has_entity_tag:
+            return await self._answered(arguments, receive, headers, limits, in_flight, pool)
+        tag = scope[SERVED].entity_tags.tag(scope["path"], scope["query_string"])
+        kept = conditional.if_none_match(scope["headers"]) if IF_NONE_MATCH in headers else b""
+        if kept and conditional.has(kept, tag):
+            return _not_modified(tag)
+        reply = await self._answered(arguments, receive, headers, limits, in_flight, pool)
+        if kept and conditional.has_any(kept):
+            return _not_modified(tag)
+        reply.headers += ((b"etag", tag), CACHE_CONTROL)
+        return reply
+
+    async def _answered(
+        self,
+        arguments: dict[str, Any],
+        receive: Receive,
+        headers: Mapping[bytes, bytes],
+        limits: Limits,
+        in_flight: InFlight,
+        pool: Executor,
+    ) -> Reply:
+        """Run the handler, after reading the body if it takes one."""
         if self._body is None and self._on_loop:
             return _replied(await self.endpoint(**arguments))
         with in_flight.all:
@@ -257,6 +292,10 @@ def _too_large(max_bytes: int) -> BodyTooLargeError:
         f"the body is over {max_bytes} bytes: send less at a time, or start the service with a larger "
         "FOLDREC_MAX_BODY_BYTES"
     )
+
+
+def _not_modified(tag: bytes) -> Reply:
+    return Reply(b"", ((b"etag", tag), CACHE_CONTROL), status=304)
 
 
 def _replied(answer: Reply | dict[str, Any]) -> Reply:
