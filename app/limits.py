@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one service; also the validation context of :mod:`app.schemas`."""
+    """Bounds of one service; also the validation context of :mod:`app.schemas.parameters`."""
 
     max_k: int
     max_body_bytes: int

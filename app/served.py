@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
 
 import orjson
 
-from app.conditional import EntityTags
+from app.answers.options import Body, Options
 from app.metrics import Metrics
 from app.posted_history import Interaction
-from app.recommender import Body, Options, Recommender
+from app.recommender import Recommender
 
 
 class Served:
@@ -20,7 +19,6 @@ class Served:
         self.recommender = recommender
         self.version = recommender.snapshot.version
         self.header = (b"x-model-version", self.version.encode())
-        self.entity_tags = EntityTags(self.version, software=version("foldrec"))
         self._metrics = metrics
         self._observe_retrieval = metrics.retrieval(manifest.retrieval["recommend"].method)
 

@@ -45,7 +45,7 @@ from rich.table import Table
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
-from app.schemas import FoldInBody  # noqa: TC001 - FastAPI reads it at run time
+from app.schemas.requests import FoldInBody  # noqa: TC001 - FastAPI reads it at run time
 from benchmarks.synthetic import generate_interactions
 from models.artifact import current_version, open_artifact, publish
 from models.dataset import Dataset

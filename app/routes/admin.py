@@ -4,20 +4,20 @@ from dataclasses import asdict
 
 from fastapi import APIRouter, Security
 
-from app import schemas
 from app.access import admin_key
+from app.answers.options import Body as Answer
 from app.dependencies import Holder
 from app.errors import Kind
 from app.openapi import refusals
 from app.operation import Operation
-from app.recommender import Body as Answer
+from app.schemas import service
 
 router = APIRouter(route_class=Operation, dependencies=[Security(admin_key)], tags=["admin"])
 
 
 @router.post(
     "/admin/reload",
-    response_model=schemas.Reloaded,
+    response_model=service.Reloaded,
     responses=refusals(Kind.NOT_FOUND, Kind.ARTIFACT_REFUSED),
 )
 async def reload(holder: Holder) -> Answer:

@@ -4,18 +4,18 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Security
 
-from app import schemas
 from app.access import api_key
+from app.answers.options import Body as Answer
 from app.dependencies import CurrentModel
 from app.errors import Kind
 from app.openapi import refusals
 from app.operation import Operation
-from app.recommender import Body as Answer
+from app.schemas import answers
 
 router = APIRouter(route_class=Operation, dependencies=[Security(api_key)], tags=["items"])
 
 
-@router.get("/items/{item_id}", response_model=schemas.Item, responses=refusals(Kind.UNKNOWN_ITEM))
+@router.get("/items/{item_id}", response_model=answers.Item, responses=refusals(Kind.UNKNOWN_ITEM))
 async def item(item_id: Annotated[str, Path(examples=["242"])], model: CurrentModel) -> Answer:
     """Show an item's metadata and how often it occurs in the training data."""
     return model.recommender.item(item_id)

@@ -3,16 +3,17 @@
 from fastapi import APIRouter, Security
 from starlette.responses import PlainTextResponse
 
-from app import metrics, schemas
+from app import metrics
 from app.access import api_key
+from app.answers.options import Body as Answer
 from app.dependencies import CurrentModel, ServiceMetrics
 from app.operation import Operation, Reply
-from app.recommender import Body as Answer
+from app.schemas import service
 
 router = APIRouter(route_class=Operation, dependencies=[Security(api_key)], tags=["service"])
 
 
-@router.get("/model", response_model=schemas.ServedModel)
+@router.get("/model", response_model=service.ServedModel)
 async def model(model: CurrentModel) -> Answer:
     """Show version, family, config, dataset, metrics, and the certificates of recall and fold-in."""
     return model.recommender.model()
@@ -21,4 +22,4 @@ async def model(model: CurrentModel) -> Answer:
 @router.get("/metrics", response_model=None, response_class=PlainTextResponse)
 async def prometheus(service: ServiceMetrics) -> Reply:
     """Show the metrics in Prometheus's text format."""
-    return Reply(service.render(), ((b"content-type", metrics.CONTENT_TYPE),))
+    return Reply(service.render(), metrics.CONTENT_TYPE)

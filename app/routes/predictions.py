@@ -4,13 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Query, Security
 
-from app import schemas
 from app.access import api_key
+from app.answers.options import Body as Answer
 from app.dependencies import CurrentModel
 from app.errors import Kind
 from app.openapi import refusals
 from app.operation import Operation
-from app.recommender import Body as Answer
+from app.schemas import answers, requests
 
 router = APIRouter(
     route_class=Operation,
@@ -20,13 +20,13 @@ router = APIRouter(
 )
 
 
-@router.get("/predict", response_model=schemas.Prediction)
-async def predict(query: Annotated[schemas.PredictQuery, Query()], model: CurrentModel) -> Answer:
+@router.get("/predict", response_model=answers.Prediction)
+async def predict(query: Annotated[requests.PredictQuery, Query()], model: CurrentModel) -> Answer:
     """Predict the rating or preference of one pair."""
     return model.recommender.predict(query.user_id, query.item_id)
 
 
-@router.post("/predict", response_model=schemas.Predictions)
-def predict_many(body: Annotated[schemas.PredictBody, Body()], model: CurrentModel) -> Answer:
+@router.post("/predict", response_model=answers.Predictions)
+def predict_many(body: Annotated[requests.PredictBody, Body()], model: CurrentModel) -> Answer:
     """Predict many pairs; the results are in the order of `pairs`."""
     return model.recommender.predict_many([(pair.user_id, pair.item_id) for pair in body.pairs])

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from app import schemas
+from app.schemas import answers, service
 from models.artifact import current_version
 
 HISTORY = [
@@ -23,26 +23,26 @@ PAIRS = {"pairs": [{"user_id": "u1", "item_id": "i2"}, {"user_id": "u2", "item_i
 @pytest.mark.parametrize(
     ("method", "path", "body", "schema"),
     [
-        ("GET", "/recommend?user_id=u1&k=5", None, schemas.Recommendation),
-        ("GET", "/recommend?user_id=u1&explain=true", None, schemas.Recommendation),
-        ("GET", "/recommend?user_id=u1&explain=true&explain_top=1", None, schemas.Recommendation),
-        ("GET", "/recommend?user_id=nobody", None, schemas.Recommendation),
-        ("GET", "/recommend?user_id=u1&k=1000", None, schemas.Recommendation),
-        ("POST", "/recommend", {"user_ids": ["u1", "nobody", "u2"]}, schemas.Recommendations),
-        ("POST", "/fold-in", {"interactions": HISTORY, "explain": True}, schemas.FoldedIn),
-        ("POST", "/fold-in", {"interactions": []}, schemas.FoldedIn),
-        ("POST", "/fold-in", {"interactions": [{"item_id": "x9"}]}, schemas.FoldedIn),
-        ("GET", "/similar?item_id=i1", None, schemas.SimilarItems),
-        ("POST", "/similar", SEED, schemas.BasketItems),
-        ("POST", "/similar", {**SEED, "weights": [1, -0.5], "exclude": ["i5"]}, schemas.BasketItems),
-        ("GET", "/similar-users?user_id=u1&k=5", None, schemas.SimilarUsers),
-        ("GET", "/predict?user_id=u1&item_id=i2", None, schemas.Prediction),
-        ("POST", "/predict", PAIRS, schemas.Predictions),
-        ("GET", "/items/i1", None, schemas.Item),
-        ("GET", "/items/i39", None, schemas.Item),
-        ("GET", "/model", None, schemas.ServedModel),
-        ("GET", "/live", None, schemas.Live),
-        ("GET", "/ready", None, schemas.Ready),
+        ("GET", "/recommend?user_id=u1&k=5", None, answers.Recommendation),
+        ("GET", "/recommend?user_id=u1&explain=true", None, answers.Recommendation),
+        ("GET", "/recommend?user_id=u1&explain=true&explain_top=1", None, answers.Recommendation),
+        ("GET", "/recommend?user_id=nobody", None, answers.Recommendation),
+        ("GET", "/recommend?user_id=u1&k=1000", None, answers.Recommendation),
+        ("POST", "/recommend", {"user_ids": ["u1", "nobody", "u2"]}, answers.Recommendations),
+        ("POST", "/fold-in", {"interactions": HISTORY, "explain": True}, answers.FoldedIn),
+        ("POST", "/fold-in", {"interactions": []}, answers.FoldedIn),
+        ("POST", "/fold-in", {"interactions": [{"item_id": "x9"}]}, answers.FoldedIn),
+        ("GET", "/similar?item_id=i1", None, answers.SimilarItems),
+        ("POST", "/similar", SEED, answers.BasketItems),
+        ("POST", "/similar", {**SEED, "weights": [1, -0.5], "exclude": ["i5"]}, answers.BasketItems),
+        ("GET", "/similar-users?user_id=u1&k=5", None, answers.SimilarUsers),
+        ("GET", "/predict?user_id=u1&item_id=i2", None, answers.Prediction),
+        ("POST", "/predict", PAIRS, answers.Predictions),
+        ("GET", "/items/i1", None, answers.Item),
+        ("GET", "/items/i39", None, answers.Item),
+        ("GET", "/model", None, service.ServedModel),
+        ("GET", "/live", None, service.Live),
+        ("GET", "/ready", None, service.Ready),
     ],
 )
 def test_answer_is_what_the_schema_says(
@@ -131,7 +131,7 @@ def test_value_is_needed_where_ratings_were_learned(real_ratings: httpx.Client) 
     rated = real_ratings.post(
         "/fold-in", json={"interactions": [{"item_id": "i1", "value": 4.0}], "explain": True}
     )
-    schemas.FoldedIn.model_validate_json(rated.content)
+    answers.FoldedIn.model_validate_json(rated.content)
 
 
 def test_model_card_is_the_manifest(real: httpx.Client, artifacts: Path) -> None:
@@ -153,4 +153,4 @@ def test_no_value_breaks_the_solver(service: str, value: float, request: pytest.
     answer = client.post("/fold-in", json={"interactions": history, "explain": True})
     assert answer.status_code in (200, 422), answer.text
     if answer.status_code == 200:
-        schemas.FoldedIn.model_validate_json(answer.content)  # null, which orjson makes of NaN, is no float
+        answers.FoldedIn.model_validate_json(answer.content)  # null, which orjson makes of NaN, is no float

@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from app.errors import Kind, invalid
-from app.schemas import ProblemDocument
+from app.schemas.problems import ProblemDocument
 
 JSON = {"content-type": "application/json"}
 FOLD_IN = "/fold-in"

@@ -14,7 +14,8 @@ import pytest
 from app.errors import Kind
 from app.metrics import Metrics
 from app.recommender import Options
-from app.schemas import ProblemDocument, Recommendations
+from app.schemas.answers import Recommendations
+from app.schemas.problems import ProblemDocument
 from app.served import Served
 
 SLOW_BATCH = {"user_ids": ["slow"]}

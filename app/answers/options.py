@@ -1,0 +1,29 @@
+"""What can be asked of a list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from models.index.base import Eligible
+    from models.item_filter import ItemFilter
+
+Body: TypeAlias = dict[str, Any]
+"""A JSON object, ready to be encoded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What every list of recommendations understands.
+
+    `filter` is what the items of the list must be: clauses as texts, the same as JSON, or what it came to.
+    """
+
+    k: int
+    exclude_seen: bool = True
+    exclude: tuple[str, ...] = ()
+    filter: tuple[str, ...] | ItemFilter | Eligible | None = None
+    explain: bool = False
+    explain_top: int | None = None
+    on_unknown: Literal["fallback", "error"] = "fallback"

@@ -1,0 +1,172 @@
+"""Lists for somebody: a user of the training table, or a posted history. Where nothing is known: popular."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from app.answers.explanations import afford
+from app.posted_history import HistoryReader
+from models.errors import RequestError, UnknownItemError
+from models.row_solve import SingularRowError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from app.answers.catalogue import Catalogue
+    from app.answers.explanations import Explanations
+    from app.answers.options import Body, Options
+    from app.posted_history import Interaction
+    from app.snapshot import Snapshot
+    from models.fold_in import FoldedRow
+    from models.index.base import Eligible
+    from models.types import Float32Array, RowArray
+
+_NOTHING = np.empty(0, dtype=np.int32)
+
+
+class PersonalLists:
+    """Top-k by inner product with a stored or a folded-in row."""
+
+    def __init__(self, snapshot: Snapshot, catalogue: Catalogue, explanations: Explanations) -> None:
+        self._snapshot = snapshot
+        self._artifact = snapshot.artifact
+        self._histories = snapshot.artifact.histories
+        self._rule = snapshot.manifest.row_rule
+        self._catalogue = catalogue
+        self._explanations = explanations
+        self._reader = HistoryReader(snapshot.artifact.items, snapshot.manifest)
+
+    def recommend(self, user_id: str, options: Options) -> Body:
+        """Top-k for a user of the training table.
+
+        Raises:
+            UnknownUserError: there is no such user and `on_unknown` is ``"error"``.
+        """
+        user = self._catalogue.users.get(user_id)
+        if user is None:
+            if options.on_unknown == "error":
+                raise self._catalogue.unknown_user(user_id)
+            return self._popular("unknown_user", options, user_id=user_id)
+        seen, _ = self._histories.row(user)
+        row = None
+        if options.explain:
+            afford(options, [len(seen)])
+            row = self._snapshot.fold_in.solve(self._histories.only(user))
+        return self._personal(
+            "factors", self._artifact.user_factors[user], seen, row, options, user_id=user_id
+        )
+
+    def recommend_many(self, user_ids: Sequence[str], options: Options) -> Iterator[Body]:
+        """Top-k for each of many users, in order, made one by one as they are taken; see `recommend`."""
+        options = self._catalogue.resolved(options)
+        if options.explain:
+            afford(options, [self._history_length(user_id) for user_id in user_ids])
+        return (self.recommend(user_id, options) for user_id in user_ids)
+
+    def fold_in(self, interactions: Sequence[Interaction], options: Options) -> Body:
+        """Top-k for somebody the model has never seen, from their history.
+
+        Several interactions with one item are merged as they were in the training table.
+
+        Raises:
+            RequestError: a value is missing where the model was trained on ratings, or is extreme.
+            UnknownItemError: no item of the history is known and `on_unknown` is ``"error"``.
+        """
+        history, ignored = self._reader.read(interactions)
+        if len(history.indices) == 0:
+            if options.on_unknown == "error":
+                raise UnknownItemError(
+                    f"none of the {len(interactions)} items of the history is in model "
+                    f"{self._catalogue.version}; send interactions "
+                    "with items that GET /items/{item_id} knows"
+                )
+            reason = "unknown_items" if ignored else "empty_history"
+            return self._popular(reason, options, ignored_items=ignored)
+        if options.explain:
+            afford(options, [len(history.indices)])
+        try:
+            row = self._snapshot.fold_in.solve(history)
+        except SingularRowError as error:
+            raise RequestError(f"the history cannot be folded in: {error}; send smaller values") from error
+        return self._personal("fold_in", row.vector, history.indices, row, options, ignored_items=ignored)
+
+    def _personal(
+        self,
+        source: str,
+        vector: Float32Array,
+        seen: RowArray,
+        row: FoldedRow | None,
+        options: Options,
+        **about: Any,  # noqa: ANN401
+    ) -> Body:
+        """Top-k by inner product with `vector`; `row` is the folded-in history, for explanations."""
+        if not options.exclude_seen:
+            seen = _NOTHING
+        excluded = self._catalogue.excluded(seen, options.exclude)
+        rows, scores = self._snapshot.recommend.search(
+            self._rule.query(vector), options.k, excluded, self._catalogue.eligible(options)
+        )
+        if self._indifferent(vector, scores):
+            # Such as after a history of dislikes only: any order of the items would be a guess.
+            return self._popular("no_preference", options, seen, **about)
+        shift = self._rule.shift(vector)
+        items = self._catalogue.listed(rows, scores + np.float32(shift) if shift else scores)
+        if options.explain and row is not None:
+            self._explanations.explain(items, rows, row, options.explain_top)
+        return self._list(source, None, items, options.k, **about)
+
+    def _indifferent(self, vector: Float32Array, scores: Float32Array) -> bool:
+        """Whether all items score the same: no direction, and no item biases that would rank them."""
+        if len(scores) == 0 or scores[0] != scores[-1] or self._rule.without_bias(vector).any():
+            return False
+        return not (self._rule.biased and self._artifact.item_factors[:, -1].any())
+
+    def _popular(
+        self,
+        reason: str,
+        options: Options,
+        seen: RowArray = _NOTHING,
+        **about: Any,  # noqa: ANN401
+    ) -> Body:
+        """The items with most interactions, said to be so; the score is their number."""
+        excluded = self._catalogue.excluded(seen, options.exclude)
+        rows = self._most_popular(options.k, excluded, self._catalogue.eligible(options))
+        items = self._catalogue.listed(rows, self._artifact.popularity[rows].astype(np.float32))
+        return self._list("popular", reason, items, options.k, **about)
+
+    def _most_popular(self, k: int, excluded: RowArray, eligible: Eligible | None) -> RowArray:
+        """The k most popular rows of those eligible and not excluded: int32, most interactions first."""
+        found = _NOTHING
+        start, stop = 0, k + len(excluded)
+        while len(found) < k and start < len(self._artifact.items):
+            candidates = self._snapshot.by_popularity[start:stop]
+            if eligible is not None:
+                candidates = candidates[eligible.mask.take(candidates)]
+            found = np.concatenate([found, candidates[~np.isin(candidates, excluded)]])
+            start, stop = stop, 3 * stop
+        return found[:k]
+
+    def _list(
+        self,
+        source: str,
+        reason: str | None,
+        items: list[Body],
+        k: int,
+        **about: Any,  # noqa: ANN401
+    ) -> Body:
+        return {
+            "model_version": self._catalogue.version,
+            "source": source,
+            "fallback_reason": reason,
+            "ignored_items": [],
+            **about,
+            "k": k,
+            "shortfall": k - len(items),
+            "items": items,
+        }
+
+    def _history_length(self, user_id: str) -> int:
+        user = self._catalogue.users.get(user_id)
+        return 0 if user is None else len(self._histories.row(user)[0])

@@ -1,0 +1,133 @@
+"""The answers about users and items."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue
+
+from app.schemas.base import Answer, Part
+from app.schemas.ids import ItemId, UserId
+
+IgnoredItems = Annotated[
+    list[str], Field(description="posted items that the model does not know", examples=[[]])
+]
+
+
+class Contribution(Part):
+    """What one history item adds to a score."""
+
+    item_id: ItemId
+    contribution: Annotated[float, Field(examples=[0.31])]
+
+
+class RecommendedItem(Part):
+    """One item of a list. The last three members are there when `explain` was asked for."""
+
+    item_id: ItemId
+    score: Annotated[float, Field(examples=[0.913])]
+    rank: Annotated[int, Field(ge=1, examples=[1])]
+    because: Annotated[
+        list[Contribution],
+        Field(
+            default_factory=list, description="largest first; with intercept and rest it sums to the score"
+        ),
+    ]
+    because_rest: Annotated[float, Field(description="what `explain_top` cut off, summed up")] = 0.0
+    intercept: Annotated[float, Field(description="the part of the score that no history item causes")] = 0.0
+
+
+class ItemList(Answer):
+    """What every list of items says."""
+
+    k: Annotated[int, Field(ge=1, description="how many were asked for", examples=[3])]
+    shortfall: Annotated[
+        int, Field(ge=0, description="how many fewer than k there were to give", examples=[0])
+    ]
+    items: list[RecommendedItem]
+
+
+class PersonalList(ItemList):
+    """A list made from somebody's history."""
+
+    source: Annotated[
+        Literal["factors", "fold_in", "popular"],
+        Field(description="stored factors, a history folded in, or popular items", examples=["factors"]),
+    ]
+    fallback_reason: Annotated[
+        str | None,
+        Field(description="why it is `popular`; null when the list is what was asked for", examples=[None]),
+    ]
+    ignored_items: IgnoredItems
+
+
+class Recommendation(PersonalList):
+    """Top-k for one user."""
+
+    user_id: UserId
+
+
+class FoldedIn(PersonalList):
+    """Top-k for a posted history."""
+
+
+class Recommendations(Answer):
+    """Top-k for many users, in the order asked."""
+
+    results: list[Recommendation]
+
+
+class SimilarItems(ItemList):
+    """Items like one item; `score` is the cosine."""
+
+    item_id: ItemId
+
+
+class BasketItems(ItemList):
+    """Items like a set of items; `score` is the cosine with their weighted sum."""
+
+    ignored_items: IgnoredItems
+
+
+class SimilarUser(Part):
+    """One user of a list; `score` is the cosine."""
+
+    user_id: UserId
+    score: Annotated[float, Field(examples=[0.87])]
+    rank: Annotated[int, Field(ge=1, examples=[1])]
+
+
+class SimilarUsers(Answer):
+    """Users like a user."""
+
+    user_id: UserId
+    k: Annotated[int, Field(ge=1, examples=[3])]
+    shortfall: Annotated[int, Field(ge=0, examples=[0])]
+    users: list[SimilarUser]
+
+
+class Prediction(Answer):
+    """The predicted rating or preference of one pair."""
+
+    user_id: UserId
+    item_id: ItemId
+    score: Annotated[
+        float, Field(description="a rating, or a preference for implicit models", examples=[3.9])
+    ]
+
+
+class Predictions(Answer):
+    """Many pairs, in the order asked."""
+
+    results: list[Prediction]
+
+
+class Item(Answer):
+    """What is known of one item."""
+
+    item_id: ItemId
+    interactions: Annotated[
+        int, Field(ge=0, description="entries of it in the training data", examples=[117])
+    ]
+    metadata: Annotated[
+        dict[str, JsonValue] | None,
+        Field(examples=[{"title": "Kolya", "year": 1996, "genres": ["Comedy"]}]),
+    ]

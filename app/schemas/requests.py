@@ -1,0 +1,124 @@
+"""The queries and bodies of the endpoints."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BeforeValidator, FailFast, Field, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
+
+from app.posted_history import Interaction
+from app.schemas.ids import ITEM, USER, ItemId, UserId
+from app.schemas.parameters import Count, JsonFilter, PersonalListRequest, Request, TextFilter, whole
+
+MAX_BATCH = 1000
+"""Users of one ``POST /recommend``, pairs of one ``POST /predict``, seeds of one ``POST /similar``."""
+MAX_INTERACTIONS = 10_000
+"""Entries of one posted history."""
+MAX_VALUE = 1e9
+"""Size of a posted value. Squares of it still fit into float32."""
+
+
+class RecommendQuery(TextFilter, PersonalListRequest):
+    """``GET /recommend``."""
+
+    user_id: UserId
+
+
+class RecommendBody(JsonFilter, PersonalListRequest):
+    """``POST /recommend``."""
+
+    user_ids: Annotated[
+        tuple[UserId, ...], FailFast(), Field(min_length=1, max_length=MAX_BATCH, examples=[[USER, "186"]])
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class PostedInteraction(Interaction):
+    """One entry of a posted history, within what float32 arithmetic can take."""
+
+    item_id: ItemId
+    value: Annotated[
+        float | None,
+        Field(
+            ge=-MAX_VALUE,
+            le=MAX_VALUE,
+            description="a rating, or how often or how much: 1 unless given, and required by rating models; "
+            "a negative one says to an implicit model that the item is disliked",
+            examples=[1.0],
+        ),
+    ] = None
+    timestamp: Annotated[
+        Annotated[int, Field(ge=-(2**63), lt=2**63), BeforeValidator(whole)] | None,
+        Field(description="seconds since the epoch", examples=[1_793_000_000]),
+    ] = None
+
+
+class FoldInBody(JsonFilter, PersonalListRequest):
+    """``POST /fold-in``."""
+
+    interactions: Annotated[
+        tuple[PostedInteraction, ...],
+        FailFast(),  # a megabyte of wrong entries would hold the event loop for seconds
+        Field(
+            max_length=MAX_INTERACTIONS,
+            description="the history, in any order",
+            examples=[[{"item_id": ITEM, "value": 1.0}, {"item_id": "302"}]],
+        ),
+    ]
+
+
+class SimilarQuery(TextFilter):
+    """``GET /similar``."""
+
+    item_id: ItemId
+
+
+class SimilarBody(JsonFilter):
+    """``POST /similar``."""
+
+    item_ids: Annotated[
+        tuple[ItemId, ...], FailFast(), Field(min_length=1, max_length=MAX_BATCH, examples=[[ITEM, "302"]])
+    ]
+    weights: Annotated[
+        tuple[float, ...],
+        FailFast(),
+        WithJsonSchema({"type": "array", "items": {"type": "number"}}),
+        Field(
+            description="one for each item, 1 unless given; a negative one pushes away",
+            examples=[[1.0, -0.5]],
+        ),
+    ] = ()
+
+    @model_validator(mode="after")
+    def _one_weight_each(self) -> "SimilarBody":
+        if self.weights and len(self.weights) != len(self.item_ids):
+            raise PydanticCustomError(
+                "weights_length",
+                "{weights} weights for {items} item_ids: give one for each",
+                {"weights": len(self.weights), "items": len(self.item_ids)},
+            )
+        return self
+
+    def seeds(self) -> list[tuple[str, float]]:
+        """Pair each item with its weight."""
+        return list(zip(self.item_ids, self.weights or (1.0,) * len(self.item_ids), strict=True))
+
+
+class SimilarUsersQuery(Request):
+    """``GET /similar-users``."""
+
+    user_id: UserId
+    k: Count = 10
+
+
+class PredictQuery(Request):
+    """``GET /predict``, and one pair of ``POST /predict``."""
+
+    user_id: UserId
+    item_id: ItemId
+
+
+class PredictBody(Request):
+    """``POST /predict``."""
+
+    pairs: Annotated[tuple[PredictQuery, ...], FailFast(), Field(min_length=1, max_length=MAX_BATCH)]
