@@ -25,6 +25,21 @@ _HEADERS = {
     },
 }
 
+_VALIDATORS = {
+    "ETag": {
+        "description": "stands for this model's answer to this question; send it back in If-None-Match",
+        "schema": {"type": "string"},
+    },
+    "Cache-Control": {"description": "private: for this client alone", "schema": {"type": "string"}},
+}
+_IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "description": "entity tags of answers that the client has; 304 if one of them is current",
+    "schema": {"type": "string"},
+}
+
 _RETRY_AFTER = {"Retry-After": {"description": "seconds to wait", "schema": {"type": "integer"}}}
 
 _EXAMPLES = {
@@ -119,9 +134,14 @@ def complete(document: dict[str, Any], settings: Settings) -> dict[str, Any]:
         [(ProblemDocument, "serialization")], ref_template=_REFERENCE
     )[1]["$defs"]
     for operation in _operations(document):
+        has_entity_tag = "304" in operation["responses"]
         for status, response in operation["responses"].items():
             response["headers"] = _HEADERS | (_RETRY_AFTER if status in {"429", "503"} else {})
+            if has_entity_tag and status in {"200", "304"}:
+                response["headers"] |= _VALIDATORS
         parameters = operation.get("parameters", [])
+        if has_entity_tag:
+            parameters.append(_IF_NONE_MATCH)
         parameters.sort(key=lambda parameter: not parameter["required"])
         for parameter in parameters:
             if parameter["name"] == "k":

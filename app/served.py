@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Sequence
+from importlib.metadata import version
 
 import orjson
 
 from app.answers.options import Body, Options
+from app.conditional import EntityTags
 from app.metrics import Metrics
 from app.posted_history import Interaction
 from app.recommender import Recommender
@@ -19,6 +21,7 @@ class Served:
         self.recommender = recommender
         self.version = recommender.snapshot.version
         self.header = (b"x-model-version", self.version.encode())
+        self.entity_tags = EntityTags(self.version, software=version("foldrec"))
         self._metrics = metrics
         self._observe_retrieval = metrics.retrieval(manifest.retrieval["recommend"].method)
 

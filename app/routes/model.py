@@ -22,4 +22,4 @@ async def model(model: CurrentModel) -> Answer:
 @router.get("/metrics", response_model=None, response_class=PlainTextResponse)
 async def prometheus(service: ServiceMetrics) -> Reply:
     """Show the metrics in Prometheus's text format."""
-    return Reply(service.render(), metrics.CONTENT_TYPE)
+    return Reply(service.render(), ((b"content-type", metrics.CONTENT_TYPE),))

@@ -69,13 +69,24 @@ def test_every_refusal_is_documented_with_examples(document: dict[str, Any]) -> 
             assert ("429" in responses) == ("429" in expected), (method, path)
             for status, response in responses.items():
                 waits = {"Retry-After"} if status in {"429", "503"} else set()
-                assert set(response["headers"]) == {"X-Request-ID", "X-Model-Version"} | waits
-                if status == "200":
+                assert set(response["headers"]) >= {"X-Request-ID", "X-Model-Version"} | waits
+                if status in {"200", "304"}:
                     continue
                 content = response["content"][CONTENT_TYPE]
                 assert content["schema"] == {"$ref": "#/components/schemas/ProblemDocument"}
                 for example in content["examples"].values():
                     assert str(ProblemDocument.model_validate(example["value"]).status) == status
+
+
+def test_conditional_requests_are_documented(document: dict[str, Any]) -> None:
+    """What has an entity tag takes If-None-Match and may answer 304, and nothing else does."""
+    for operation in operations():
+        documented = document["paths"][operation.path][operation.method.lower()]
+        parameters = {each["name"] for each in documented.get("parameters", [])}
+        assert ("If-None-Match" in parameters) == operation.has_entity_tag
+        for status in ("200", "304"):
+            headers = documented["responses"].get(status, {}).get("headers", {})
+            assert (headers.keys() >= {"ETag", "Cache-Control"}) == operation.has_entity_tag
 
 
 def test_every_kind_of_problem_has_an_example() -> None:
