@@ -49,31 +49,50 @@ class HistoryReader:
             RequestError: a value is missing where the model was trained on ratings, or an item comes twice
                 where the training table had no duplicates.
         """
-        values: dict[int, float] = {}
-        times: dict[int, int] = {}
+        rows = self._items.find([interaction.item_id for interaction in interactions])
         ignored: list[str] = []
-        for interaction in interactions:
-            row = self._items.get(interaction.item_id)
-            if row is None:
-                ignored.append(interaction.item_id)
-                continue
-            value = self._implied(interaction) if interaction.value is None else interaction.value
-            time = self._now if interaction.timestamp is None else interaction.timestamp
-            if row in values:
-                value = self._merged(interaction, values[row], value, is_later=time >= times[row])
-                time = max(time, times[row])
-            values[row], times[row] = value, time
-        items = sorted(values)
+        if None in rows:
+            ignored = [each.item_id for each, row in zip(interactions, rows, strict=True) if row is None]
+            interactions = [each for each, row in zip(interactions, rows, strict=True) if row is not None]
+        known = [row for row in rows if row is not None]
+        values = [self._implied(each) if each.value is None else each.value for each in interactions]
+        times = [self._now if each.timestamp is None else each.timestamp for each in interactions]
+        if len(set(known)) < len(known):
+            known, values, times = self._merged(known, values, times, interactions)
+        items = np.array(known, dtype=np.int32)
+        ascending = items.argsort()
         return (
             Rows.one(
-                np.array(items, dtype=np.int32),
-                np.array([values[item] for item in items], dtype=np.float32),
-                np.array([times[item] for item in items], dtype=np.int64) if self._rule.timed else None,
+                items[ascending],
+                np.array(values, dtype=np.float32)[ascending],
+                np.array(times, dtype=np.int64)[ascending] if self._rule.timed else None,
             ),
             ignored,
         )
 
-    def _merged(self, interaction: Interaction, known: float, value: float, *, is_later: bool) -> float:
+    def _merged(
+        self,
+        rows: list[int],
+        values: list[float],
+        times: list[int],
+        interactions: Sequence[Interaction],
+    ) -> tuple[list[int], list[float], list[int]]:
+        """Each row once, with the value and the time that its repetitions come to."""
+        merged: dict[int, tuple[float, int]] = {}
+        for row, value, time, interaction in zip(rows, values, times, interactions, strict=True):
+            if row in merged:
+                known, latest = merged[row]
+                result = self._both(interaction, known, value, is_later=time >= latest)
+                merged[row] = result, max(time, latest)
+            else:
+                merged[row] = value, time
+        return (
+            list(merged),
+            [value for value, _ in merged.values()],
+            [time for _, time in merged.values()],
+        )
+
+    def _both(self, interaction: Interaction, known: float, value: float, *, is_later: bool) -> float:
         match self._rule.duplicates:
             case "sum":
                 return known + value

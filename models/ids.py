@@ -16,7 +16,7 @@ import numpy as np
 from models.errors import ArtifactError, DataError, RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from models.types import RowArray
@@ -100,6 +100,13 @@ class IdMap:
         except UnicodeEncodeError:
             return None
         return row
+
+    def find(self, ids: Sequence[str]) -> list[int | None]:
+        """Row of each id, or None, in the order given: what `get` says of each, in less time."""
+        try:
+            return list(map(self._row_of, map(str.encode, ids)))
+        except UnicodeEncodeError:
+            return [self.get(identifier) for identifier in ids]
 
     def external(self, row: int) -> str:
         """Id of a row.

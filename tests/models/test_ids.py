@@ -56,6 +56,8 @@ def test_many_at_once_is_one_at_a_time(ids: list[str], data: st.DataObject) -> N
     assert rows.dtype == np.int32
     assert rows.tolist() == [id_map.get(identifier) for identifier in asked]
     assert id_map.to_external(rows) == asked
+    mixed = data.draw(st.lists(st.sampled_from(ids) | st.text()))
+    assert id_map.find(mixed) == [id_map.get(identifier) for identifier in mixed]
 
 
 def test_the_rows_do_not_depend_on_the_order_of_the_ids() -> None:
@@ -93,6 +95,7 @@ def test_a_lone_surrogate_is_refused_and_never_found(identifier: str) -> None:
     assert id_map.get(identifier) is None
     assert identifier not in id_map
     assert id_map.to_internal([identifier, "a"], missing="drop").tolist() == [id_map.get("a")]
+    assert id_map.find(["b", identifier, "a"]) == [id_map.get("b"), None, id_map.get("a")]
 
 
 def test_a_repeated_id_is_named() -> None:
