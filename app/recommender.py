@@ -26,14 +26,16 @@ class Recommender:
         recommend, recommend_many, fold_in: see `app.answers.personal.PersonalLists`.
         similar, similar_basket, similar_users: see `app.answers.neighbours.Neighbours`.
         predict, predict_many: see `app.answers.pairs.Pairs`.
+        explain: see `app.answers.explanations.Explanations.pair`.
         item: see `app.answers.items.Items`.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         catalogue = Catalogue(snapshot)
-        personal = PersonalLists(snapshot, catalogue, Explanations(snapshot))
-        neighbours = Neighbours(snapshot, catalogue)
+        explanations = Explanations(snapshot, catalogue)
+        personal = PersonalLists(snapshot, catalogue, explanations)
+        neighbours = Neighbours(snapshot, catalogue, explanations)
         pairs = Pairs(snapshot, catalogue)
         self.recommend = personal.recommend
         self.recommend_many = personal.recommend_many
@@ -43,6 +45,7 @@ class Recommender:
         self.similar_users = neighbours.similar_users
         self.predict = pairs.predict
         self.predict_many = pairs.predict_many
+        self.explain = explanations.pair
         self.item = Items(snapshot, catalogue).item
 
     def model(self) -> Body:

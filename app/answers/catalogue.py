@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import orjson
 
 from models.errors import UnknownItemError, UnknownUserError
 from models.index.base import Eligible
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from app.answers.options import Body, Options
     from app.snapshot import Snapshot
-    from models.types import Float32Array, RowArray
+    from models.types import FloatArray, RowArray
 
 
 class Catalogue:
@@ -24,6 +25,7 @@ class Catalogue:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.version = snapshot.version
+        self._artifact = snapshot.artifact
         self.users = snapshot.artifact.users
         self.items = snapshot.artifact.items
         self._filters = FilterMasks(snapshot.artifact.item_fields)
@@ -79,7 +81,17 @@ class Catalogue:
         known = tuple(item_id for item_id in set(options.exclude) if item_id in self.items)
         return replace(options, exclude=known, filter=self.eligible(options))
 
-    def listed(self, rows: RowArray, scores: Float32Array) -> list[Body]:
+    def named(self, row: int) -> Body:
+        """The id of an item, and its title where the metadata have one."""
+        named = {"item_id": self.items.external(row)}
+        metadata = self._artifact.metadata(row)
+        if metadata is not None:
+            title = orjson.loads(metadata).get("title")
+            if isinstance(title, str):
+                named["title"] = title
+        return named
+
+    def listed(self, rows: RowArray, scores: FloatArray) -> list[Body]:
         """The items of a list, in the given order."""
         external = self.items.external
         return [

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from app.answers.explanations import afford_lists
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.answers.catalogue import Catalogue
+    from app.answers.explanations import Explanations
     from app.answers.options import Body, Options
     from app.snapshot import Snapshot
     from models.index.base import Eligible, Index
@@ -23,11 +26,12 @@ _CANCELLED = 1e-6
 class Neighbours:
     """Lists of what is near."""
 
-    def __init__(self, snapshot: Snapshot, catalogue: Catalogue) -> None:
+    def __init__(self, snapshot: Snapshot, catalogue: Catalogue, explanations: Explanations) -> None:
         self._snapshot = snapshot
         self._artifact = snapshot.artifact
         self._rule = snapshot.manifest.row_rule
         self._catalogue = catalogue
+        self._explanations = explanations
 
     def similar(self, item_id: str, options: Options) -> Body:
         """The items most like an item, by cosine.
@@ -36,7 +40,8 @@ class Neighbours:
             UnknownItemError: there is no such item.
         """
         item = self._catalogue.item_row(item_id)
-        return {"item_id": item_id, **self._nearest_items(self._direction(item), np.array([item]), options)}
+        seeds = np.array([item], dtype=np.int32)
+        return {"item_id": item_id, **self._nearest_items(seeds, self._directions(seeds), options)}
 
     def similar_basket(self, seeds: Sequence[tuple[str, float]], options: Options) -> Body:
         """The items most like a weighted set of items: cosine to Σ wᵢ qᵢ/|qᵢ|. Negative weights push away.
@@ -51,11 +56,11 @@ class Neighbours:
         rows = np.array([row for row, _ in known], dtype=np.int32)
         weights = np.array([weight for _, weight in known])
         weights /= np.abs(weights).max() or 1.0
-        mixed = weights @ np.stack([self._direction(row) for row in rows.tolist()])
-        if np.linalg.norm(mixed) < _CANCELLED * np.abs(weights).sum():
-            mixed[:] = 0  # what is left where opposite weights cancel is rounding
+        pulls = weights[:, np.newaxis] * self._directions(rows)
+        if np.linalg.norm(pulls.sum(axis=0)) < _CANCELLED * np.abs(weights).sum():
+            pulls[:] = 0  # what is left where opposite weights cancel is rounding
         ignored = [seed for seed, _ in seeds if seed not in items]
-        return {"ignored_items": ignored, **self._nearest_items(mixed, rows, options)}
+        return {"ignored_items": ignored, **self._nearest_items(rows, pulls, options)}
 
     def similar_users(self, user_id: str, k: int) -> Body:
         """The users most like a user, by cosine.
@@ -79,16 +84,23 @@ class Neighbours:
             "users": users,
         }
 
-    def _nearest_items(self, direction: Float64Array, seeds: RowArray, options: Options) -> Body:
+    def _nearest_items(self, seeds: RowArray, pulls: Float64Array, options: Options) -> Body:
+        """The items nearest to the sum of the `pulls` ``(len(seeds), d)``."""
+        afford_lists(options, [len(seeds)])
         excluded = self._catalogue.excluded(np.unique(seeds).astype(np.int32), options.exclude)
         rows, cosines = _nearest(
             self._snapshot.similar,
-            _normalized(direction),
+            _normalized(pulls.sum(axis=0)),
             options.k,
             excluded,
             self._catalogue.eligible(options),
         )
         items = self._catalogue.listed(rows, cosines)
+        if options.explain:
+            # cos(Σ pulls, q) = Σ pull·q/|q| / |Σ pulls|
+            length = np.linalg.norm(pulls.sum(axis=0)) or 1.0
+            parts = self._directions(rows) @ pulls.T / length
+            self._explanations.add(items, rows, seeds, parts, np.zeros(len(rows)), options.explain_top)
         return {
             "model_version": self._catalogue.version,
             "k": options.k,
@@ -96,16 +108,17 @@ class Neighbours:
             "items": items,
         }
 
-    def _direction(self, item: int) -> Float64Array:
-        """The item's factors at length 1, or zeros: float64, shape ``(d,)``."""
-        return _normalized(self._rule.without_bias(self._artifact.item_factors[item]))
+    def _directions(self, items: RowArray) -> Float64Array:
+        """The items' factors at length 1, or zeros: float64, shape ``(len(items), d)``."""
+        return _normalized(self._rule.without_bias(self._artifact.item_factors[items]))
 
 
-def _normalized(vector: FloatArray) -> Float64Array:
-    """The vector at length 1, or zeros where it has no direction: float64."""
-    wide = vector.astype(np.float64)
-    norm = float(np.linalg.norm(wide))
-    return wide / norm if norm > 0 else wide
+def _normalized(vectors: FloatArray) -> Float64Array:
+    """Vectors ``(…, d)`` at length 1, or zeros where they have no direction: float64."""
+    wide = vectors.astype(np.float64)
+    norms = np.linalg.norm(wide, axis=-1, keepdims=True)
+    directions: Float64Array = np.divide(wide, norms, out=np.zeros_like(wide), where=norms > 0)
+    return directions
 
 
 def _nearest(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from app.answers.explanations import afford
+from app.answers.explanations import afford_lists
 from app.posted_history import HistoryReader
 from models.errors import RequestError, UnknownItemError
 from models.row_solve import SingularRowError
@@ -52,7 +52,7 @@ class PersonalLists:
         seen, _ = self._histories.row(user)
         row = None
         if options.explain:
-            afford(options, [len(seen)])
+            afford_lists(options, [len(seen)])
             row = self._snapshot.fold_in.solve(self._histories.only(user))
         return self._personal(
             "factors", self._artifact.user_factors[user], seen, row, options, user_id=user_id
@@ -62,7 +62,7 @@ class PersonalLists:
         """Top-k for each of many users, in order, made one by one as they are taken; see `recommend`."""
         options = self._catalogue.resolved(options)
         if options.explain:
-            afford(options, [self._history_length(user_id) for user_id in user_ids])
+            afford_lists(options, [self._history_length(user_id) for user_id in user_ids])
         return (self.recommend(user_id, options) for user_id in user_ids)
 
     def fold_in(self, interactions: Sequence[Interaction], options: Options) -> Body:
@@ -84,8 +84,7 @@ class PersonalLists:
                 )
             reason = "unknown_items" if ignored else "empty_history"
             return self._popular(reason, options, ignored_items=ignored)
-        if options.explain:
-            afford(options, [len(history.indices)])
+        afford_lists(options, [len(history.indices)])
         try:
             row = self._snapshot.fold_in.solve(history)
         except SingularRowError as error:
@@ -114,7 +113,7 @@ class PersonalLists:
         shift = self._rule.shift(vector)
         items = self._catalogue.listed(rows, scores + np.float32(shift) if shift else scores)
         if options.explain and row is not None:
-            self._explanations.explain(items, rows, row, options.explain_top)
+            self._explanations.of_history(items, rows, row, options.explain_top)
         return self._list(source, None, items, options.k, **about)
 
     def _indifferent(self, vector: Float32Array, scores: Float32Array) -> bool:
@@ -133,7 +132,11 @@ class PersonalLists:
         """The items with most interactions, said to be so; the score is their number."""
         excluded = self._catalogue.excluded(seen, options.exclude)
         rows = self._most_popular(options.k, excluded, self._catalogue.eligible(options))
-        items = self._catalogue.listed(rows, self._artifact.popularity[rows].astype(np.float32))
+        counts = self._artifact.popularity[rows].astype(np.float64)
+        items = self._catalogue.listed(rows, counts)
+        if options.explain:
+            nothing = np.empty((len(rows), 0))
+            self._explanations.add(items, rows, _NOTHING, nothing, counts, options.explain_top)
         return self._list("popular", reason, items, options.k, **about)
 
     def _most_popular(self, k: int, excluded: RowArray, eligible: Eligible | None) -> RowArray:

@@ -1,4 +1,4 @@
-"""Predicted ratings or preferences of pairs."""
+"""Pairs of a user and an item: what is predicted, and why."""
 
 from typing import Annotated
 
@@ -24,6 +24,12 @@ router = APIRouter(
 async def predict(query: Annotated[requests.PredictQuery, Query()], model: CurrentModel) -> Answer:
     """Predict the rating or preference of one pair."""
     return model.recommender.predict(query.user_id, query.item_id)
+
+
+@router.get("/explain", response_model=answers.Explanation)
+async def explain(query: Annotated[requests.ExplainQuery, Query()], model: CurrentModel) -> Answer:
+    """Take one score apart: what each item of the user's history adds to it, exactly."""
+    return model.recommender.explain(query.user_id, query.item_id, query.explain_top)
 
 
 @router.post("/predict", response_model=answers.Predictions)

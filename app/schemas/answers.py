@@ -12,27 +12,33 @@ IgnoredItems = Annotated[
 ]
 
 
+Title = Annotated[str, Field(description="where the metadata have one", examples=["Kolya"])]
+Score = Annotated[float, Field(examples=[0.913])]
+BecauseRest = Annotated[float, Field(description="what `explain_top` cut off, summed up")]
+Intercept = Annotated[
+    float, Field(description="the part of the score that no history item and no seed causes")
+]
+_BECAUSE = "largest first; with intercept and rest it sums to the score"
+
+
 class Contribution(Part):
-    """What one history item adds to a score."""
+    """What one history item, or one seed, adds to a score."""
 
     item_id: ItemId
+    title: Title = ""
     contribution: Annotated[float, Field(examples=[0.31])]
 
 
 class RecommendedItem(Part):
-    """One item of a list. The last three members are there when `explain` was asked for."""
+    """One item of a list. `title` and the members after `rank` are there when `explain` was asked for."""
 
     item_id: ItemId
-    score: Annotated[float, Field(examples=[0.913])]
+    title: Title = ""
+    score: Score
     rank: Annotated[int, Field(ge=1, examples=[1])]
-    because: Annotated[
-        list[Contribution],
-        Field(
-            default_factory=list, description="largest first; with intercept and rest it sums to the score"
-        ),
-    ]
-    because_rest: Annotated[float, Field(description="what `explain_top` cut off, summed up")] = 0.0
-    intercept: Annotated[float, Field(description="the part of the score that no history item causes")] = 0.0
+    because: Annotated[list[Contribution], Field(default_factory=list, description=_BECAUSE)]
+    because_rest: BecauseRest = 0.0
+    intercept: Intercept = 0.0
 
 
 class ItemList(Answer):
@@ -102,6 +108,18 @@ class SimilarUsers(Answer):
     k: Annotated[int, Field(ge=1, examples=[3])]
     shortfall: Annotated[int, Field(ge=0, examples=[0])]
     users: list[SimilarUser]
+
+
+class Explanation(Answer):
+    """One score, taken apart: the contributions, `because_rest` and `intercept` sum to it."""
+
+    user_id: UserId
+    item_id: ItemId
+    title: Title = ""
+    score: Score
+    because: Annotated[list[Contribution], Field(description=_BECAUSE)]
+    because_rest: BecauseRest = 0.0
+    intercept: Intercept
 
 
 class Prediction(Answer):

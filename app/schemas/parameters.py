@@ -66,6 +66,17 @@ Excluded = Annotated[
     Field(description="item ids never to return", examples=[["50", "172"]]),
 ]
 
+ExplainTop = Annotated[
+    Annotated[int, Field(ge=1)] | None,
+    BeforeValidator(whole),
+    BeforeValidator(not_null),
+    WithJsonSchema({"type": "integer", "minimum": 1}),
+    Field(
+        description="explain by this many contributions; `because_rest` carries the sum of the others",
+        examples=[3],
+    ),
+]
+
 
 class Request(BaseModel):
     """Base of every query and body: unknown members are refused, never ignored."""
@@ -78,10 +89,19 @@ class ItemListRequest(Request):
 
     k: Count = 10
     exclude: Excluded = ()
+    explain: Annotated[
+        bool, Field(description="add `because`: the exact contribution of each history item, or each seed")
+    ] = False
+    explain_top: ExplainTop = None
 
     def options(self) -> Options:
         """Return the options as the recommender takes them."""
-        return Options(k=self.k, exclude=self.exclude)
+        return Options(
+            k=self.k,
+            exclude=self.exclude,
+            explain=self.explain or self.explain_top is not None,
+            explain_top=self.explain_top,
+        )
 
 
 class TextFilter(ItemListRequest):
@@ -124,19 +144,6 @@ class PersonalListRequest(ItemListRequest):
     """What a list made from somebody's history can be asked in addition."""
 
     exclude_seen: Annotated[bool, Field(description="leave out what the history already has")] = True
-    explain: Annotated[bool, Field(description="add `because`: each history item's exact contribution")] = (
-        False
-    )
-    explain_top: Annotated[
-        Annotated[int, Field(ge=1)] | None,
-        BeforeValidator(whole),
-        BeforeValidator(not_null),
-        WithJsonSchema({"type": "integer", "minimum": 1}),
-        Field(
-            description="explain by this many contributions; `because_rest` carries the sum of the others",
-            examples=[3],
-        ),
-    ] = None
     on_unknown: Annotated[
         Literal["fallback", "error"],
         Field(description="nobody known to recommend to: popular items and a `fallback_reason`, or a 404"),

@@ -8,7 +8,15 @@ from pydantic_core import PydanticCustomError
 
 from app.posted_history import Interaction
 from app.schemas.ids import ITEM, USER, ItemId, UserId
-from app.schemas.parameters import Count, JsonFilter, PersonalListRequest, Request, TextFilter, whole
+from app.schemas.parameters import (
+    Count,
+    ExplainTop,
+    JsonFilter,
+    PersonalListRequest,
+    Request,
+    TextFilter,
+    whole,
+)
 
 MAX_BATCH = 1000
 """Users of one ``POST /recommend``, pairs of one ``POST /predict``, seeds of one ``POST /similar``."""
@@ -116,6 +124,14 @@ class PredictQuery(Request):
 
     user_id: UserId
     item_id: ItemId
+
+
+class ExplainQuery(Request):
+    """``GET /explain``."""
+
+    user_id: UserId
+    item_id: ItemId
+    explain_top: ExplainTop = None
 
 
 class PredictBody(Request):

@@ -27,6 +27,7 @@ from models.ids import IdMap
 from models.registry import configure
 from models.row_solve import Rows
 from models.training import TrainingPlan, train
+from tests.app.families import RECIPES, published
 
 API_KEY = "a-key-for-tests"
 ADMIN_KEY = "an-admin-key-for-tests"
@@ -243,6 +244,18 @@ def publish_small() -> Publish:
         return publish(root, *train(dataset, plan))
 
     return _publish
+
+
+@pytest.fixture(scope="session")
+def recommenders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recommender]:
+    """A published, loaded model of every family."""
+    return {name: published(name, tmp_path_factory.mktemp(name)) for name in RECIPES}
+
+
+@pytest.fixture(params=list(RECIPES))
+def recommender(request: pytest.FixtureRequest, recommenders: dict[str, Recommender]) -> Recommender:
+    """One family's recommender."""
+    return recommenders[request.param]
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,75 +15,8 @@ from models.errors import RequestError, UnknownItemError, UnknownUserError
 from models.registry import configure
 from models.training import TrainingPlan, train
 from tests import reference
+from tests.app.families import N_ITEMS, N_USERS, dense_scores, history, listed, tasteful
 from tests.models.strategies import clustered_table, make_dataset
-
-N_USERS, N_ITEMS = 70, 50
-RECIPES = {
-    "ials": {"factors": 6, "regularization": 0.5},
-    "ials-bm25": {"factors": 6, "regularization": 0.5, "weighting": "bm25"},
-    "als": {"factors": 5},
-    "svd": {"factors": 5},
-    "svd-global": {"factors": 5, "centring": "global"},
-    "svd-item": {"factors": 5, "centring": "item"},
-    "svd-user": {"factors": 5, "centring": "user"},
-    "nmf": {"factors": 5},
-    "popularity": {},
-    "hybrid_svd": {"factors": 5},
-}
-
-
-@pytest.fixture(scope="module")
-def recommenders(tmp_path_factory):
-    """A published, loaded model of every family."""
-    metadata = {f"i{item:05}": {"genres": [f"genre {item % 7}"]} for item in range(5, N_ITEMS)}
-    dataset = replace(
-        make_dataset(clustered_table(N_USERS, N_ITEMS, 4, np.random.default_rng(0))),
-        metadata={**metadata, "i00003": {"title": "Three"}},
-    )
-    loaded = {}
-    for name, hyperparameters in RECIPES.items():
-        family = name.split("-")[0]
-        root = tmp_path_factory.mktemp(name)
-        plan = TrainingPlan(family=family, config=configure(family, hyperparameters))
-        publish(root, *train(dataset, plan))
-        loaded[name] = Recommender(load(root))
-    return loaded
-
-
-@pytest.fixture(params=list(RECIPES))
-def recommender(request, recommenders):
-    """One family's recommender."""
-    return recommenders[request.param]
-
-
-def dense_scores(recommender, user):
-    """All scores of a user, from the stored factors by their definition."""
-    artifact, rule = recommender.snapshot.artifact, recommender.snapshot.manifest.row_rule
-    p = artifact.user_factors[user].astype(np.float64)
-    q = artifact.item_factors.astype(np.float64)
-    if rule.biased:
-        return rule.global_mean + p[-1] + q[:, -1] + q[:, :-1] @ p[:-1]
-    return rule.global_mean + q @ p
-
-
-def listed(answer):
-    """The item rows of an answer, in order."""
-    return [int(item["item_id"][1:]) for item in answer["items"]]
-
-
-def tasteful(recommender, *, step):
-    """Some users of whom the model says anything: centring leaves nothing of one who rates all the same."""
-    factors = recommender.snapshot.artifact.user_factors
-    known = recommender.snapshot.manifest.row_rule.without_bias(factors).any(axis=1)
-    return np.flatnonzero(known)[::step].tolist()
-
-
-def history(recommender, user):
-    """A stored history as it would be posted."""
-    items, values = recommender.snapshot.artifact.histories.row(user)
-    return [
-        Interaction(f"i{item:05}", value) for item, value in zip(items.tolist(), values.tolist(), strict=True)
-    ]
 
 
 def test_a_list_is_the_top_of_all_scores(recommender):
