@@ -51,7 +51,11 @@ class Settings(BaseSettings):
         1.0, gt=0, le=86_400, description="seconds between two looks at `CURRENT` for a new artifact"
     )
     threads: int = Field(
-        2, ge=1, le=64, description="threads for heavy requests (batches), beside the event loop"
+        1,
+        ge=1,
+        le=64,
+        description="threads for heavy requests (batches), beside the event loop; they share one core with "
+        "light requests, which wait longer for several than for one",
     )
     max_in_flight: int = Field(
         256, ge=1, description="requests with a body, arriving or being answered, at a time; over it: 429"
