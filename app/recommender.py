@@ -11,6 +11,7 @@ from app.answers.neighbours import Neighbours
 from app.answers.options import Body, Options
 from app.answers.pairs import Pairs
 from app.answers.personal import PersonalLists
+from app.answers.what_if import WhatIf
 
 if TYPE_CHECKING:
     from app.snapshot import Snapshot
@@ -24,6 +25,7 @@ class Recommender:
     Attributes:
         snapshot: the model.
         recommend, recommend_many, fold_in: see `app.answers.personal.PersonalLists`.
+        what_if: see `app.answers.what_if.WhatIf.compare`.
         similar, similar_basket, similar_users: see `app.answers.neighbours.Neighbours`.
         predict, predict_many: see `app.answers.pairs.Pairs`.
         explain: see `app.answers.explanations.Explanations.pair`.
@@ -43,6 +45,7 @@ class Recommender:
         self.similar = neighbours.similar
         self.similar_basket = neighbours.similar_basket
         self.similar_users = neighbours.similar_users
+        self.what_if = WhatIf(snapshot, catalogue, personal).compare
         self.predict = pairs.predict
         self.predict_many = pairs.predict_many
         self.explain = explanations.pair

@@ -53,6 +53,19 @@ class Served:
             self._metrics.fold_in(time.perf_counter() - started)
         return self._counted(answer)
 
+    def what_if(
+        self,
+        interactions: Sequence[Interaction],
+        added: Sequence[Interaction],
+        removed: Sequence[str],
+        options: Options,
+    ) -> Body:
+        """Top-k for a posted history before and after an edit."""
+        answer = self.recommender.what_if(interactions, added, removed, options)
+        self._counted(answer["before"])
+        self._counted(answer["after"])
+        return answer
+
     def similar(self, item_id: str, options: Options) -> Body:
         """Items like an item."""
         return self._counted(self.recommender.similar(item_id, options))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,19 @@ if TYPE_CHECKING:
     from models.types import Float32Array, RowArray
 
 _NOTHING = np.empty(0, dtype=np.int32)
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A posted history, folded in.
+
+    Attributes:
+        row: None where the model knows none of its items.
+        ignored: the ids that it does not know.
+    """
+
+    row: FoldedRow | None
+    ignored: list[str]
 
 
 class PersonalLists:
@@ -74,22 +88,33 @@ class PersonalLists:
             RequestError: a value is missing where the model was trained on ratings, or is extreme.
             UnknownItemError: no item of the history is known and `on_unknown` is ``"error"``.
         """
+        return self.list_of(self.folded(interactions, options), options)
+
+    def folded(self, interactions: Sequence[Interaction], options: Options) -> Folded:
+        """Fold a posted history in; the first half of `fold_in`, whose errors it raises."""
         history, ignored = self._reader.read(interactions)
         if len(history.indices) == 0:
             if options.on_unknown == "error":
                 raise UnknownItemError(
                     f"none of the {len(interactions)} items of the history is in model "
-                    f"{self._catalogue.version}; send interactions "
-                    "with items that GET /items/{item_id} knows"
+                    f"{self._catalogue.version}; "
+                    "send interactions with items that GET /items/{item_id} knows"
                 )
-            reason = "unknown_items" if ignored else "empty_history"
-            return self._popular(reason, options, ignored_items=ignored)
+            return Folded(None, ignored)
         afford_lists(options, [len(history.indices)])
         try:
-            row = self._snapshot.fold_in.solve(history)
+            return Folded(self._snapshot.fold_in.solve(history), ignored)
         except SingularRowError as error:
             raise RequestError(f"the history cannot be folded in: {error}; send smaller values") from error
-        return self._personal("fold_in", row.vector, history.indices, row, options, ignored_items=ignored)
+
+    def list_of(self, folded: Folded, options: Options) -> Body:
+        """Top-k for a folded-in history; popular items where nothing of it is known."""
+        row, ignored = folded.row, folded.ignored
+        if row is None:
+            reason = "unknown_items" if ignored else "empty_history"
+            return self._popular(reason, options, ignored_items=ignored)
+        seen = row.history.indices
+        return self._personal("fold_in", row.vector, seen, row, options, ignored_items=ignored)
 
     def _personal(
         self,

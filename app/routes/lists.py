@@ -27,9 +27,19 @@ def recommend_many(body: Annotated[requests.RecommendBody, Body()], model: Curre
     return model.recommend_many(body.user_ids, body.options())
 
 
-@router.post("/fold-in", response_model=answers.FoldedIn, responses=refusals(Kind.UNKNOWN_ITEM))
+@router.post(
+    "/fold-in",
+    response_model=answers.FoldedIn | answers.WhatIf,
+    responses=refusals(Kind.UNKNOWN_ITEM),
+)
 async def fold_in(body: Annotated[requests.FoldInBody, Body()], model: CurrentModel) -> Answer:
-    """Recommend items to somebody the model has never seen, from a posted history. Nothing is stored."""
+    """Recommend items to somebody the model has never seen, from a posted history. Nothing is stored.
+
+    With `what_if`, also from the edited history, with each item's change of rank and score.
+    """
+    if body.what_if is not None:
+        edit = body.what_if
+        return model.what_if(body.interactions, edit.add, edit.remove, body.options())
     return model.fold_in(body.interactions, body.options())
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, WithJsonSchema
 
 from app.schemas.base import Answer, Part
 from app.schemas.ids import ItemId, UserId
@@ -73,6 +73,35 @@ class Recommendation(PersonalList):
 
 class FoldedIn(PersonalList):
     """Top-k for a posted history."""
+
+
+# Members that are absent, never null, where there is nothing to say.
+_Rank = Annotated[int | None, WithJsonSchema({"type": "integer", "minimum": 1})]
+_Difference = Annotated[int | None, WithJsonSchema({"type": "integer"})]
+_Number = Annotated[float | None, WithJsonSchema({"type": "number"})]
+
+
+class Change(Part):
+    """What an edit changes for one item; a change is what is after, less what was before.
+
+    A rank is there if the item is in that list, a score if that list is no list of popular items.
+    """
+
+    item_id: ItemId
+    rank_before: Annotated[_Rank, Field(examples=[2])] = None
+    rank_after: Annotated[_Rank, Field(examples=[1])] = None
+    rank_change: Annotated[_Difference, Field(examples=[-1])] = None
+    score_before: Annotated[_Number, Field(examples=[0.81])] = None
+    score_after: Annotated[_Number, Field(examples=[0.92])] = None
+    score_change: Annotated[_Number, Field(examples=[0.11])] = None
+
+
+class WhatIf(Answer):
+    """A history's list, the edited history's list, and the changes of every item in either."""
+
+    before: FoldedIn
+    after: FoldedIn
+    changes: list[Change]
 
 
 class Recommendations(Answer):

@@ -61,18 +61,36 @@ class PostedInteraction(Interaction):
     ] = None
 
 
+Interactions = Annotated[
+    tuple[PostedInteraction, ...],
+    FailFast(),  # a megabyte of wrong entries would hold the event loop for seconds
+    Field(
+        max_length=MAX_INTERACTIONS,
+        description="the history, in any order",
+        examples=[[{"item_id": ITEM, "value": 1.0}, {"item_id": "302"}]],
+    ),
+]
+
+
+class Edit(Request):
+    """An edit of a posted history: `remove` first, then `add`."""
+
+    add: Annotated[Interactions, Field(description="interactions that it has not", examples=[[]])] = ()
+    remove: Annotated[
+        tuple[ItemId, ...],
+        FailFast(),
+        Field(max_length=MAX_INTERACTIONS, description="items whose interactions it has", examples=[["302"]]),
+    ] = ()
+
+
 class FoldInBody(JsonFilter, PersonalListRequest):
     """``POST /fold-in``."""
 
-    interactions: Annotated[
-        tuple[PostedInteraction, ...],
-        FailFast(),  # a megabyte of wrong entries would hold the event loop for seconds
-        Field(
-            max_length=MAX_INTERACTIONS,
-            description="the history, in any order",
-            examples=[[{"item_id": ITEM, "value": 1.0}, {"item_id": "302"}]],
-        ),
-    ]
+    interactions: Interactions
+    what_if: Annotated[
+        Edit | None,
+        Field(description="compare with the list that this edit of the history would give"),
+    ] = None
 
 
 class SimilarQuery(TextFilter):
