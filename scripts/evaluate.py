@@ -11,48 +11,62 @@ from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - typer reads it
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from models.dataset import Dataset, build_dataset
-from models.dataset_directory import open_dataset_directory
 from models.errors import ConfigError
 from models.evaluation.baselines import baselines
 from models.evaluation.comparison import Candidate, Watcher, check_measures, check_possible, compare
 from models.evaluation.curves import Iterated, learning_curve
 from models.evaluation.judge import check_list_length
 from models.evaluation.measures import MEASURES, SYSTEM_MEASURES
-from models.evaluation.protocols import Split, SplitDefinition
+from models.evaluation.protocols import Split
 from models.evaluation.similar import similar_items, well_known
 from models.families.ease import MOST_ITEMS
-from models.interactions import read_interactions
-from models.item_table import read_items
-from models.layouts import PRESETS, choose_layout
 from models.registry import EVALUATED, configure
+from scripts.candidates import candidate
 from scripts.covers import fetch_covers
 from scripts.evaluation_report import EyeTest, LookedAt, Report, render_html
 from scripts.evaluation_table import metrics_table, rounds_lines
-from scripts.recipe import Recipe, overridden, read_recipe, settings_of
+from scripts.reading import (
+    BadRowOption,
+    ColumnOption,
+    DuplicatesOption,
+    FoldsOption,
+    HiddenShareOption,
+    InteractionsOption,
+    ItemIdColumnOption,
+    ItemsOption,
+    LayoutOption,
+    LeastOption,
+    LeaveByOption,
+    LeaveOption,
+    PresetOption,
+    SplitOption,
+    TestShareOption,
+    TimeColumnOption,
+    TitleColumnOption,
+    ValueColumnOption,
+    read_dataset,
+    split_definition,
+)
+from scripts.recipe import Recipe, overridden, read_recipe
 from scripts.terminal import run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
-    from pydantic import JsonValue
-
+    from models.dataset import Dataset
     from models.evaluation.curves import CurvePoint
     from models.evaluation.protocols import Round
     from models.evaluation.ranker import Ranker
     from models.types import RowArray
 
-    Metadata = Mapping[str, Mapping[str, JsonValue]]
-
 FamilyName = StrEnum("FamilyName", list(EVALUATED))  # type: ignore[misc]
-PresetName = StrEnum("PresetName", list(PRESETS))  # type: ignore[misc]
 MetricName = StrEnum("MetricName", [*MEASURES, *SYSTEM_MEASURES])  # type: ignore[misc]
 
 _EYE_TEST_LENGTH = 8
@@ -62,32 +76,20 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command(help=__doc__)
 def _evaluate(
-    interactions: Annotated[
-        Path, typer.Option(help="Table of interactions, or a directory that scripts.fetch has made.")
-    ],
-    items: Annotated[Path | None, typer.Option(help="Table of item metadata, for titles.")] = None,
-    preset: Annotated[PresetName | None, typer.Option(help="Layout of a known data set.")] = None,
-    user_column: Annotated[str | None, typer.Option()] = None,
-    item_column: Annotated[str | None, typer.Option()] = None,
-    value_column: Annotated[str | None, typer.Option(help="Ratings or counts; without: 1 each.")] = None,
-    time_column: Annotated[str | None, typer.Option(help="Epoch seconds or ISO 8601.")] = None,
-    item_id_column: Annotated[str | None, typer.Option(help="Of the items table.")] = None,
-    title_column: Annotated[str | None, typer.Option(help="Of the items table; becomes `title`.")] = None,
-    layout_options: Annotated[
-        list[str],
-        typer.Option(
-            "--layout",
-            metavar="NAME=VALUE",
-            help="Any other detail of the tables, such as table.encoding=latin-1.",
-        ),
-    ] = [],  # noqa: B006 - typer copies it
-    duplicates: Annotated[
-        Literal["sum", "max", "last", "error"] | None,
-        typer.Option(help="Several rows of one user and item. Default: last if there are values, or sum."),
-    ] = None,
-    on_bad_row: Annotated[Literal["stop", "skip"], typer.Option()] = "stop",
-    min_user_interactions: Annotated[int, typer.Option(min=1)] = 1,
-    min_item_interactions: Annotated[int, typer.Option(min=1)] = 1,
+    interactions: InteractionsOption,
+    items: ItemsOption = None,
+    preset: PresetOption = None,
+    user_column: ColumnOption = None,
+    item_column: ColumnOption = None,
+    value_column: ValueColumnOption = None,
+    time_column: TimeColumnOption = None,
+    item_id_column: ItemIdColumnOption = None,
+    title_column: TitleColumnOption = None,
+    layout_options: LayoutOption = [],  # noqa: B006 - typer copies it
+    duplicates: DuplicatesOption = None,
+    on_bad_row: BadRowOption = "stop",
+    min_user_interactions: LeastOption = 1,
+    min_item_interactions: LeastOption = 1,
     recipe: Annotated[
         list[Path], typer.Option(help="A file such as recipes/ials.toml; repeat for more.")
     ] = [],  # noqa: B006
@@ -95,20 +97,12 @@ def _evaluate(
     set_: Annotated[
         list[str], typer.Option("--set", metavar="NAME=VALUE", help="Override a hyperparameter of --family.")
     ] = [],  # noqa: B006
-    split: Annotated[
-        Literal["folds", "leave-k-out", "latest-time", "strong"],
-        typer.Option(help="What is hidden; see docs/evaluation.md."),
-    ] = "folds",
-    folds: Annotated[int, typer.Option(min=2, help="--split folds: how many.")] = 5,
-    leave: Annotated[int, typer.Option(min=1, help="--split leave-k-out: entries of each user.")] = 1,
-    leave_by: Annotated[Literal["latest", "random"], typer.Option(help="Which of them.")] = "latest",
-    test_share: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="--split latest-time: of the entries; --split strong: of the users."),
-    ] = 0.2,
-    hidden_share: Annotated[
-        float, typer.Option(min=0, max=1, help="--split strong: of each stranger's history.")
-    ] = 0.2,
+    split: SplitOption = "folds",
+    folds: FoldsOption = 5,
+    leave: LeaveOption = 1,
+    leave_by: LeaveByOption = "latest",
+    test_share: TestShareOption = 0.2,
+    hidden_share: HiddenShareOption = 0.2,
     seed: Annotated[int, typer.Option(min=0, help="Of the split, the fits and the bootstrap.")] = 0,
     k: Annotated[int, typer.Option("--k", min=1, help="Length of the lists.")] = 10,
     metric: Annotated[
@@ -129,34 +123,26 @@ def _evaluate(
 ) -> None:
     console = Console(highlight=False)
     chosen, iterated = _candidates(recipe, family, set_, seed)
-    definition = _definition(split, seed, folds, leave, leave_by, test_share, hidden_share)
-    options = {
-        "user_column": user_column,
-        "item_column": item_column,
-        "value_column": value_column,
-        "time_column": time_column,
-        "items.id_column": item_id_column,
-        "items.title_column": title_column,
-    }
-    preset_name = None if preset is None else preset.value
-    if interactions.is_dir():
-        interactions, described_items, preset_name = open_dataset_directory(interactions)
-        items = items or described_items
-    layout = choose_layout(preset_name, options | settings_of(layout_options, "--layout"))
-    table = read_interactions(
+    definition = split_definition(split, seed, folds, leave, leave_by, test_share, hidden_share)
+    reading = read_dataset(
         interactions,
-        layout,
-        duplicates=duplicates or ("sum" if layout.value_column is None else "last"),
+        items,
+        preset=preset,
+        columns={
+            "user_column": user_column,
+            "item_column": item_column,
+            "value_column": value_column,
+            "time_column": time_column,
+            "items.id_column": item_id_column,
+            "items.title_column": title_column,
+        },
+        layout_options=layout_options,
+        duplicates=duplicates,
         on_bad_row=on_bad_row,
+        least=(min_user_interactions, min_item_interactions),
     )
-    console.print(str(table.report), markup=False, soft_wrap=True)
-    metadata = {} if items is None else read_items(items, layout).records
-    dataset = build_dataset(
-        table,
-        min_user_interactions=min_user_interactions,
-        min_item_interactions=min_item_interactions,
-        metadata=metadata,
-    )
+    console.print(reading.report, markup=False, soft_wrap=True)
+    dataset = reading.dataset
     check_list_length(k, len(dataset.items))
     names = [name.value for name in metric]
     check_possible(names, dataset, definition)
@@ -175,10 +161,10 @@ def _evaluate(
         console.print(line, markup=False, soft_wrap=True)
     console.print(metrics_table(comparison, names))
     report = Report(
-        dataset=interactions.stem,
+        dataset=reading.name,
         comparison=comparison,
         curves=curves,
-        eye_test=_eye_test(watcher, dataset, metadata, images=images),
+        eye_test=_eye_test(watcher, dataset, console if images else None),
     )
     if json_path is not None:
         json_path.write_text(report.model_dump_json(indent=1, exclude={"eye_test"}) + "\n", encoding="utf-8")
@@ -186,29 +172,6 @@ def _evaluate(
     if html_path is not None:
         html_path.write_text(render_html(report), encoding="utf-8")
         console.print(f"wrote {html_path}", markup=False, soft_wrap=True)
-
-
-def _definition(
-    split: Literal["folds", "leave-k-out", "latest-time", "strong"],
-    seed: int,
-    folds: int,
-    leave: int,
-    leave_by: Literal["latest", "random"],
-    test_share: float,
-    hidden_share: float,
-) -> SplitDefinition:
-    for name, share in (("--test-share", test_share), ("--hidden-share", hidden_share)):
-        if not 0 < share < 1:
-            raise ConfigError(f"{name} {share:g}: give a share between 0 and 1, such as 0.2")
-    return SplitDefinition(
-        name=split,
-        seed=seed,
-        folds=folds,
-        leave=leave,
-        leave_by=leave_by,
-        test_share=test_share,
-        hidden_share=hidden_share,
-    )
 
 
 def _candidates(
@@ -225,7 +188,7 @@ def _candidates(
     iterated = []
     for stem, recipe in chosen:
         name = _free_name(stem, candidates)
-        candidates.append(_candidate(name, recipe.family, recipe.config, seed))
+        candidates.append(candidate(name, recipe.family, recipe.config, seed))
         iterations = candidates[-1].config.get("iterations")
         if isinstance(iterations, int):
             iterated.append(Iterated(name, iterations, _iterator(name, recipe, seed)))
@@ -237,7 +200,7 @@ def _with_baselines(chosen: Sequence[Candidate], n_items: int, seed: int) -> lis
     popular, drawn = baselines(seed)
     fitted = ["item_knn", "ease"] if n_items <= MOST_ITEMS else ["item_knn"]
     candidates = list(chosen)
-    for baseline in (popular, *(_candidate(family, family, {}, seed) for family in fitted), drawn):
+    for baseline in (popular, *(candidate(family, family, {}, seed) for family in fitted), drawn):
         defaults = _defaults(baseline.family)
         if not any(each.family == baseline.family and each.config == defaults for each in chosen):
             candidates.append(replace(baseline, name=_free_name(baseline.name, candidates)))
@@ -254,19 +217,8 @@ def _free_name(stem: str, candidates: Sequence[Candidate]) -> str:
     return next(name for name in names if name not in taken)
 
 
-def _candidate(name: str, family: str, hyperparameters: Mapping[str, Any], seed: int) -> Candidate:
-    config = configure(family, hyperparameters)
-
-    def fit(training: Dataset, progress: Any) -> Ranker:  # noqa: ANN401 - families.base.Progress
-        made = EVALUATED[family].make(config)
-        return made.fit(training, rng=np.random.default_rng(seed), progress=progress)
-
-    compares = family != "popularity"  # to which all items are alike
-    return Candidate(name, fit, family, config.model_dump(mode="json"), compares_items=compares)
-
-
 def _iterator(name: str, recipe: Recipe, seed: int) -> Any:  # noqa: ANN401 - curves.WithIterations
-    return lambda number: _candidate(name, recipe.family, {**recipe.config, "iterations": number}, seed)
+    return lambda number: candidate(name, recipe.family, {**recipe.config, "iterations": number}, seed)
 
 
 class _Bar(Watcher):
@@ -311,8 +263,9 @@ def _bar(console: Console) -> Iterator[_Bar]:
         bar.end()
 
 
-def _eye_test(watcher: _Bar, dataset: Dataset, metadata: Metadata, *, images: bool) -> EyeTest:
-    """The lists with titles and, where asked for, covers."""
+def _eye_test(watcher: _Bar, dataset: Dataset, covers_told: Console | None) -> EyeTest:
+    """The lists with titles and, if it can be told what became of them, covers."""
+    metadata = dataset.metadata or {}
 
     def looked_at(row: int) -> LookedAt:
         item = dataset.items.external(row)
@@ -330,10 +283,21 @@ def _eye_test(watcher: _Bar, dataset: Dataset, metadata: Metadata, *, images: bo
         for name, similar in watcher.similar.items()
     }
     shown = [*queries, *(item for of_model in lists.values() for row in of_model for item in row)]
-    covers = fetch_covers({item.image for item in shown if item.image is not None}) if images else {}
+    urls = {item.image for item in shown if item.image is not None}
+    covers = {} if covers_told is None else _covers(urls, covers_told)
     for item in shown:
         item.image = covers.get(item.image or "")
     return EyeTest(queries=queries, lists=lists)
+
+
+def _covers(urls: Collection[str], console: Console) -> dict[str, str]:
+    """The pictures by address, and word of those that could not be had."""
+    covers = fetch_covers(urls)
+    if len(covers) < len(urls):
+        console.print(f"{len(urls) - len(covers)} of {len(urls)} images could not be had, and are left out")
+    elif not urls:
+        console.print("no item of the eye test has an image_url, so there are no images")
+    return covers
 
 
 def main(argv: Sequence[str] | None = None) -> int:

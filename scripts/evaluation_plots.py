@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
-from matplotlib.figure import Figure
-from matplotlib.ticker import FormatStrFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
+from models.evaluation.curves import doubled
 from models.evaluation.measures import MEASURES, SYSTEM_MEASURES
 from scripts.evaluation_table import heading
-from scripts.figures import COLOURS, INK, STYLE, WIDTH, panels, svg
+from scripts.figures import COLOURS, INK, STYLE, WIDE, panel, svg
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,143 +33,145 @@ _METRICS = (
     "novelty",
     "popularity_lift",
 )
+_BESIDE_BAR: Final[dict[str, Any]] = {"textcoords": "offset points", "va": "center"}
+_BESIDE_AXIS: Final[dict[str, Any]] = {**_BESIDE_BAR, "xycoords": ("axes fraction", "data")}
 
 
-def metric_bars(comparison: Comparison) -> str:
+def metric_bars(comparison: Comparison) -> list[str]:
     """A panel for each metric, a bar for each model, with its interval."""
     measures = MEASURES | SYSTEM_MEASURES
-    names = [
-        name
-        for name in _METRICS
-        if any(measures[name].label(comparison.k) in result.metrics for result in comparison.results)
-    ]
-    with mpl.rc_context(STYLE):
-        figure, axes = panels(len(names), 0.7 + 0.27 * len(comparison.results))
-        for panel, name in zip(axes, names, strict=False):
-            _bars(panel, comparison, measures[name].label(comparison.k))
+    drawn = []
+    for name in _METRICS:
+        label = measures[name].label(comparison.k)
+        if not any(label in result.metrics for result in comparison.results):
+            continue
+        with mpl.rc_context(STYLE):
+            figure, axes = panel(0.75 + 0.25 * len(comparison.results))
+            _bars(axes, comparison, label)
             arrow = {"higher": " ↑", "lower": " ↓", None: ""}[measures[name].better]
-            panel.set_title(heading(name, comparison.k) + arrow)
-        return svg(figure)
+            axes.set_title(heading(name, comparison.k) + arrow)
+            drawn.append(svg(figure))
+    return drawn
 
 
-def _bars(panel: Axes, comparison: Comparison, label: str) -> None:
+def _bars(axes: Axes, comparison: Comparison, label: str) -> None:
     edges = []
     for place, result in enumerate(comparison.results):
         estimate = result.metrics.get(label)
         if estimate is None or estimate.value is None:
-            panel.text(0, place, " –", va="center", transform=panel.get_yaxis_transform())
+            axes.annotate("–", (0, place), (4, 0), **_BESIDE_AXIS)
             continue
-        panel.barh(place, estimate.value, color=_colour(place), height=0.7, alpha=0.9)
+        axes.barh(place, estimate.value, color=_colour(place), height=0.7, alpha=0.9)
         low, high = estimate.low, estimate.high
         edges.append(estimate.value)
         if low is not None and high is not None:
-            panel.plot([low, high], [place, place], color=INK, linewidth=1.2, solid_capstyle="butt")
+            axes.plot([low, high], [place, place], color=INK, linewidth=1.2, solid_capstyle="butt")
             edges += [low, high]
-    panel.set_yticks(range(len(comparison.results)), [_short(result.name) for result in comparison.results])
-    panel.set_ylim(len(comparison.results) - 0.5, -0.5)
-    panel.tick_params(axis="y", length=0)
-    panel.grid(axis="x", alpha=0.5)
-    panel.xaxis.set_major_locator(MaxNLocator(5))
+    _name_bars(axes, comparison)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     if label == "rmse" and edges:  # nothing is near 0: show what differs
-        panel.set_xlim(0.95 * min(edges), 1.02 * max(edges))
+        axes.set_xlim(0.95 * min(edges), 1.02 * max(edges))
 
 
-def recall_by_popularity(comparison: Comparison) -> str:
+def recall_by_popularity(comparison: Comparison) -> list[str]:
     """The share of hidden entries that is found, from the most popular items to the long tail."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
-        panel = figure.add_subplot()
+        figure, axes = panel(3.2, width=WIDE)
         for place, result in enumerate(comparison.results):
             recalls = [math.nan if recall is None else recall for recall in result.recall_by_popularity]
-            panel.plot(
-                range(1, len(recalls) + 1), recalls, "o-", color=_colour(place), label=_short(result.name)
-            )
-        panel.set_xticks(range(1, len(comparison.hidden_by_popularity) + 1))
-        panel.set_xlabel("tenth of the training interactions, from the most popular items to the rarest")
-        panel.set_ylabel(f"found in the top {comparison.k}")
-        panel.set_ylim(bottom=0)
-        panel.grid(axis="y", alpha=0.5)
-        _legend(figure, panel)
-        return svg(figure)
+            axes.plot(range(1, len(recalls) + 1), recalls, "o-", color=_colour(place))
+        axes.set_xticks(range(1, len(comparison.hidden_by_popularity) + 1))
+        axes.set_xlabel("tenth of the training interactions, most popular items first")
+        axes.set_ylabel(f"found in the top {comparison.k}")
+        axes.set_ylim(bottom=0)
+        axes.grid(axis="y", alpha=0.5)
+        return [svg(figure)]
 
 
-def losses(comparison: Comparison) -> str | None:
-    """The training loss by iteration, each model on a scale of its own; None if no model iterates."""
-    iterating = [(place, result) for place, result in enumerate(comparison.results) if len(result.steps) > 1]
-    if not iterating:
-        return None
-    with mpl.rc_context(STYLE):
-        figure, axes = panels(len(iterating), 2.4)
-        for panel, (place, result) in zip(axes, iterating, strict=False):
+def losses(comparison: Comparison) -> list[str]:
+    """The training loss by iteration, each model on a scale of its own."""
+    drawn = []
+    for place, result in enumerate(comparison.results):
+        if len(result.steps) < 2:
+            continue
+        with mpl.rc_context(STYLE):
+            figure, axes = panel(2.4)
             numbers = [step.iteration for step in result.steps]
-            panel.plot(numbers, [step.loss for step in result.steps], "o-", color=_colour(place))
-            panel.set_title(_short(result.name))
-            panel.set_xlabel("iteration")
-            panel.set_ylabel("training loss")
-            panel.grid(axis="y", alpha=0.5)
-            panel.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+            axes.plot(numbers, [step.loss for step in result.steps], "o-", color=_colour(place))
+            axes.set_title(f"training loss of {_short(result.name)}")
+            axes.set_xlabel("iteration")
+            axes.grid(axis="y", alpha=0.5)
+            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
             validated = [(step.iteration, step.holdout) for step in result.steps if step.holdout is not None]
             if validated:
-                other = panel.twinx()
+                other = axes.twinx()
                 other.plot(*zip(*validated, strict=True), "s--", color=INK, linewidth=1.2)
-                other.set_ylabel("the family's own validation (dashed)")
-        return svg(figure)
+                other.set_ylabel("its own validation (dashed)")
+            drawn.append(svg(figure))
+    return drawn
 
 
-def curves(comparison: Comparison, points: Mapping[str, Sequence[CurvePoint]]) -> str | None:
-    """Metrics of the first round's hidden entries by iterations; None if there are no curves."""
-    labels = sorted({label for curve in points.values() for point in curve for label in point.metrics})
-    if not labels:
-        return None
-    with mpl.rc_context(STYLE):
-        figure, axes = panels(len(labels), 3.0, columns=2)
-        for panel, label in zip(axes, labels, strict=False):
+def curves(comparison: Comparison, points: Mapping[str, Sequence[CurvePoint]]) -> list[str]:
+    """Metrics of the first round by iterations: held out, and where there is such a thing in training."""
+    drawn = []
+    for label in sorted({label for curve in points.values() for point in curve for label in point.metrics}):
+        with mpl.rc_context(STYLE):
+            figure, axes = panel(2.8)
+            most = 1
             for place, result in enumerate(comparison.results):
                 curve = [point for point in points.get(result.name, ()) if label in point.metrics]
-                if curve:
-                    panel.plot(
-                        [point.iterations for point in curve],
-                        [point.metrics[label] for point in curve],
-                        "o-",
-                        color=_colour(place),
-                        label=_short(result.name),
-                    )
-            panel.set_xscale("log", base=2)
-            panel.xaxis.set_major_formatter(FormatStrFormatter("%g"))
-            panel.set_title(f"held-out {heading(label.partition('@')[0], comparison.k)}")
-            panel.set_xlabel("iterations")
-            panel.grid(alpha=0.5)
-            panel.legend()
-        return svg(figure)
+                numbers = [point.iterations for point in curve]
+                axes.plot(numbers, [point.metrics[label] for point in curve], "o-", color=_colour(place))
+                learnt = [
+                    (point.iterations, point.training[label]) for point in curve if label in point.training
+                ]
+                if learnt:
+                    axes.plot(*zip(*learnt, strict=True), "o--", color=_colour(place), markerfacecolor="none")
+                most = max(most, *numbers, 1)
+            axes.set_xscale("log", base=2)
+            axes.set_xticks(doubled(most), [str(number) for number in doubled(most)], minor=False)
+            axes.set_title(heading(label.partition("@")[0], comparison.k))
+            axes.set_xlabel("iterations")
+            axes.grid(alpha=0.5)
+            drawn.append(svg(figure))
+    return drawn
 
 
-def costs(comparison: Comparison) -> str:
+def costs(comparison: Comparison) -> list[str]:
     """Seconds and memory of a fit."""
     panels_of = {
-        "seconds of a fit (median)": [median(result.fit_seconds) for result in comparison.results],
-        "peak memory of a fit, MiB": [
-            math.nan if result.peak_bytes is None else result.peak_bytes / 2**20
-            for result in comparison.results
-        ],
+        "seconds of a fit (median)": (
+            "{:,.2f}",
+            [median(result.fit_seconds) for result in comparison.results],
+        ),
+        "peak memory of a fit, MiB": (
+            "{:,.0f}",
+            [math.nan if each.peak_bytes is None else each.peak_bytes / 2**20 for each in comparison.results],
+        ),
     }
-    with mpl.rc_context(STYLE):
-        figure, axes = panels(2, 0.7 + 0.27 * len(comparison.results), columns=2)
-        for panel, (title, values) in zip(axes, panels_of.items(), strict=True):
+    drawn = []
+    for title, (form, values) in panels_of.items():
+        with mpl.rc_context(STYLE):
+            figure, axes = panel(0.75 + 0.25 * len(comparison.results))
             for place, value in enumerate(values):
-                panel.barh(place, value, color=_colour(place), height=0.7, alpha=0.9)
-                panel.text(value, place, f" {value:,.2f}", va="center")
-            names = [_short(result.name) for result in comparison.results]
-            panel.set_yticks(range(len(values)), names)
-            panel.invert_yaxis()
-            panel.tick_params(axis="y", length=0)
-            panel.margins(x=0.15)
-            panel.set_title(title)
-            panel.grid(axis="x", alpha=0.5)
-        return svg(figure)
+                axes.barh(place, value, color=_colour(place), height=0.7, alpha=0.9)
+                if math.isfinite(value):
+                    axes.annotate(form.format(value), (value, place), (4, 0), **_BESIDE_BAR)
+            _name_bars(axes, comparison)
+            axes.margins(x=0.2)
+            axes.xaxis.set_major_locator(MaxNLocator(5))
+            axes.set_title(title)
+            drawn.append(svg(figure))
+    return drawn
 
 
-def _legend(figure: Figure, panel: Axes) -> None:
-    figure.legend(*panel.get_legend_handles_labels(), loc="outside right upper")
+def _name_bars(axes: Axes, comparison: Comparison) -> None:
+    """The models' names beside their bars, the first on top."""
+    names = [_short(result.name) for result in comparison.results]
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", alpha=0.5)
 
 
 def _colour(place: int) -> str:

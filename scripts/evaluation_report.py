@@ -77,8 +77,8 @@ def render_html(report: Report) -> str:
         ],
         colours=COLOURS,
         figures={
-            name: Markup(svg or "")  # noqa: S704 - drawn by us; names in it are escaped by matplotlib
-            for name, svg in (
+            name: [Markup(svg) for svg in panels]  # noqa: S704 - drawn by us; matplotlib escapes names
+            for name, panels in (
                 ("metrics", plots.metric_bars(comparison)),
                 ("popularity", plots.recall_by_popularity(comparison)),
                 ("losses", plots.losses(comparison)),
@@ -86,4 +86,5 @@ def render_html(report: Report) -> str:
                 ("costs", plots.costs(comparison)),
             )
         },
+        in_training=any(point.training for curve in report.curves.values() for point in curve),
     )

@@ -64,13 +64,15 @@ def metrics_table(comparison: Comparison, names: Sequence[str] = ()) -> Table:
     ]
     table = Table(
         box=SIMPLE_HEAD,
-        caption="95 % bootstrap intervals over users. Bold: the best. =: not significantly worse than the "
-        "best (paired bootstrap, Holm, p > 0.05). s: median seconds of a fit. MiB: peak of a fit.",
+        padding=(0, 0, 0, 1),  # so that the usual columns fit into a terminal of 80
+        caption=f"Lists of {k}. ±: half of the 95 % bootstrap interval over users. Bold: the best. =: not "
+        "significantly worse than the best (paired bootstrap, Holm, p > 0.05). s: median seconds of a fit "
+        "(the first may hold compilation). MiB: its peak.",
         caption_justify="left",
     )
     table.add_column("model", no_wrap=True)
     for name in shown:
-        table.add_column(heading(name, k), justify="right", no_wrap=True)
+        table.add_column(heading(name), justify="right", no_wrap=True)
     table.add_column("s", justify="right", no_wrap=True)
     table.add_column("MiB", justify="right", no_wrap=True)
     for result in comparison.results:
@@ -90,5 +92,5 @@ def _cell(estimate: Estimate | None) -> Text:
     text = Text(f"{estimate.value:.4f}", style="bold" if estimate.best else "")
     text.append(" =" if estimate.tied else "  ")
     if estimate.low is not None and estimate.high is not None:
-        text.append(f"\n{estimate.low:.3f} – {estimate.high:.3f}", style="dim not bold")
+        text.append(f"\n±{(estimate.high - estimate.low) / 2:.3f}  ", style="dim not bold")
     return text

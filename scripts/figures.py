@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from typing import TYPE_CHECKING, Any, Final
 
 from cycler import cycler
@@ -26,8 +25,7 @@ COLOURS: Final = (
     ("#5a3e1b", "#cdaa7d"),
 )
 INK, RULE = "#010203", "#040506"  # stand for colours of the page until `svg` replaces them
-WIDTH: Final = 10.4
-_COLUMNS = 3
+NARROW, WIDE = 3.5, 5.4  # inches: a panel among others, and one by itself; both can be read on a phone
 
 STYLE: Final[Any] = {
     "svg.fonttype": "none",
@@ -52,21 +50,15 @@ STYLE: Final[Any] = {
     "ytick.labelcolor": INK,
     "legend.frameon": False,
     "figure.facecolor": "none",
-    "figure.constrained_layout.hspace": 0.07,
     "lines.linewidth": 1.8,
     "lines.markersize": 4,
 }
 
 
-def panels(count: int, height: float, *, columns: int = _COLUMNS) -> tuple[Figure, list[Axes]]:
-    """A figure of so many panels of a height in inches."""
-    columns = max(1, min(columns, count))
-    n_rows = math.ceil(count / columns)
-    figure = Figure(figsize=(WIDTH, n_rows * height), layout="constrained")
-    axes = figure.subplots(n_rows, columns, squeeze=False).ravel().tolist()
-    for unused in axes[count:]:
-        unused.set_axis_off()
-    return figure, axes[:count]
+def panel(height: float, *, width: float = NARROW) -> tuple[Figure, Axes]:
+    """A figure of one panel, of a height and a width in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.add_subplot()
 
 
 def svg(figure: Figure) -> str:

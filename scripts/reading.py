@@ -26,17 +26,19 @@ PresetName = StrEnum("PresetName", list(PRESETS))  # type: ignore[misc]
 InteractionsOption = Annotated[
     Path, typer.Option(help="Table of interactions, or a directory that scripts.fetch has made.")
 ]
-ItemsOption = Annotated[Path | None, typer.Option(help="Table of item metadata, for hybrid_svd.")]
+ItemsOption = Annotated[Path | None, typer.Option(help="Table of item metadata: titles, genres.")]
 PresetOption = Annotated[PresetName | None, typer.Option(help="Layout of a known data set.")]
 ColumnOption = Annotated[str | None, typer.Option()]
 ValueColumnOption = Annotated[str | None, typer.Option(help="Ratings or counts; without: 1 each.")]
 TimeColumnOption = Annotated[str | None, typer.Option(help="Epoch seconds or ISO 8601.")]
+TitleColumnOption = Annotated[str | None, typer.Option(help="Of the items table; becomes `title`.")]
+ItemIdColumnOption = Annotated[str | None, typer.Option(help="Of the items table.")]
 LayoutOption = Annotated[
     list[str],
     typer.Option(
         "--layout",
         metavar="NAME=VALUE",
-        help="Any other detail of the table, such as table.encoding=latin-1.",
+        help="Any other detail of the tables, such as table.encoding=latin-1.",
     ),
 ]
 DuplicatesOption = Annotated[

@@ -24,13 +24,14 @@ from rich.table import Table
 from models.dataset import build_dataset
 from models.dataset_directory import open_dataset_directory
 from models.errors import FoldrecError
-from models.evaluation.comparison import Candidate, compare
+from models.evaluation.comparison import compare
 from models.evaluation.judge import judge
 from models.evaluation.measures import MEASURES
 from models.evaluation.protocols import Split, SplitDefinition
 from models.interactions import read_interactions
 from models.layouts import choose_layout
 from models.registry import FAMILIES, configure
+from scripts.candidates import candidate
 from scripts.fetch import main as fetch
 from scripts.published import (
     IALS_CODE,
@@ -175,13 +176,9 @@ def our_errors(split: Split, seed: int) -> dict[str, Errors]:
     families = [row.ours for row in SURPRISE_RATINGS if row.ours is not None]
     for family in families:  # so that what is compiled once is not counted as a fit
         fit_family(family, {}, next(split.rounds()).training, seed)
-    candidates = [_candidate(name, seed) for name in (*families, *ONLY_OURS)]
+    candidates = [candidate(name, name, {}, seed) for name in (*families, *ONLY_OURS)]
     comparison = compare(candidates, split, k=10, resamples=100)
     return {result.name: _errors(result) for result in comparison.results}
-
-
-def _candidate(family: str, seed: int) -> Candidate:
-    return Candidate(family, lambda training, _: fit_family(family, {}, training, seed), family)
 
 
 def fit_family(family: str, hyperparameters: dict[str, Any], training: Dataset, seed: int) -> FittedModel:

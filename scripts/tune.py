@@ -13,9 +13,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -23,14 +22,15 @@ from rich.table import Table
 
 from models.errors import ConfigError, TrainingError
 from models.evaluation.baselines import baselines
-from models.evaluation.comparison import Candidate, compare
+from models.evaluation.comparison import compare
 from models.evaluation.judge import check_list_length
 from models.evaluation.measures import MEASURES
 from models.evaluation.protocols import Split
-from models.registry import EVALUATED, configure
+from models.registry import configure
 from models.search.spaces import SEARCH_SPACES
 from models.search.study import Identity, Sampler, check_metric, opened
 from models.search.trials import Judging, workers
+from scripts.candidates import candidate
 from scripts.evaluation_table import heading, metrics_table, rounds_lines
 from scripts.reading import (
     BadRowOption,
@@ -39,6 +39,7 @@ from scripts.reading import (
     FoldsOption,
     HiddenShareOption,
     InteractionsOption,
+    ItemIdColumnOption,
     ItemsOption,
     LayoutOption,
     LeastOption,
@@ -57,11 +58,9 @@ from scripts.terminal import complain, run
 from scripts.tuning_report import TuningReport, render_tuning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from models.dataset import Dataset
-    from models.evaluation.comparison import Comparison, Estimate
-    from models.evaluation.ranker import Ranker
+    from models.evaluation.comparison import Candidate, Comparison, Estimate
     from models.search.study import Outcome, Search
 
 FamilyName = StrEnum("FamilyName", list(SEARCH_SPACES))  # type: ignore[misc]
@@ -83,7 +82,7 @@ def _tune(
     item_column: ColumnOption = None,
     value_column: ValueColumnOption = None,
     time_column: TimeColumnOption = None,
-    item_id_column: ColumnOption = None,
+    item_id_column: ItemIdColumnOption = None,
     layout_options: LayoutOption = [],  # noqa: B006 - typer copies it
     duplicates: DuplicatesOption = None,
     on_bad_row: BadRowOption = "stop",
@@ -209,20 +208,10 @@ def _tune(
 
 def _candidates(family: str, best: Outcome, default: Outcome | None, seed: int) -> list[Candidate]:
     """The recipe that was found, the default one unless it is the same or went wrong, and popularity."""
-    found = [_candidate("tuned", family, best.config, seed)]
+    found = [candidate("tuned", family, best.config, seed)]
     if default is not None and not best.is_default:
-        found.append(_candidate("default", family, default.config, seed))
+        found.append(candidate("default", family, default.config, seed))
     return [*found, *(baseline for baseline in baselines(seed) if baseline.name == "popularity")]
-
-
-def _candidate(name: str, family: str, hyperparameters: Mapping[str, Any], seed: int) -> Candidate:
-    config = configure(family, hyperparameters)
-
-    def fit(training: Dataset, progress: Any) -> Ranker:  # noqa: ANN401 - families.base.Progress
-        made = EVALUATED[family].make(config)
-        return made.fit(training, rng=np.random.default_rng(seed), progress=progress)
-
-    return Candidate(name, fit, family, config.model_dump(mode="json"))
 
 
 def _columns(metric: str, comparison: Comparison) -> list[str]:

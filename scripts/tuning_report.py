@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
@@ -9,17 +10,18 @@ from typing import TYPE_CHECKING, Literal
 import matplotlib as mpl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from matplotlib.figure import Figure
-from matplotlib.ticker import FormatStrFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
 
 from models.search.spaces import Interval
-from scripts.figures import COLOURS, INK, STYLE, WIDTH, panels, svg
+from scripts.figures import COLOURS, INK, STYLE, WIDE, panel, svg
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from models.search.spaces import SearchSpace
     from models.search.study import Outcome
+
+_FULL, _PRUNED = "C0", "C1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +74,8 @@ def render_tuning(report: TuningReport) -> str:
         report=report,
         colours=COLOURS,
         names=list(report.space.dimensions),
-        figures={
-            "history": Markup(_history(report)),  # noqa: S704 - drawn by us
-            "slices": Markup(_slices(report)),  # noqa: S704 - drawn by us
-        },
+        history=Markup(_history(report)),  # noqa: S704 - drawn by us
+        slices=[Markup(svg) for svg in _slices(report)],  # noqa: S704 - drawn by us
     )
 
 
@@ -83,46 +83,44 @@ def _history(report: TuningReport) -> str:
     """The metric of every trial in their order, and the best so far."""
     choose = max if report.better == "higher" else min
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
-        panel = figure.add_subplot()
+        figure, axes = panel(3.2, width=WIDE)
         numbers = [number for number, _ in report.complete]
         values = [each.value for _, each in report.complete]
-        panel.step(
-            numbers, list(accumulate(values, choose)), where="post", color="C0", label="the best so far"
-        )
-        panel.plot(numbers, values, "o", color="C0", label="went through all rounds")
-        if report.pruned:
-            given_up = [each.value for _, each in report.pruned]
-            panel.plot([number for number, _ in report.pruned], given_up, "x", color="C1", label="given up")
-        default = [each.value for _, each in report.complete if each.is_default]
-        if default:
-            panel.axhline(default[0], color=INK, linewidth=1, linestyle=":", label="the defaults")
-        panel.set_xlabel("trial")
-        panel.set_ylabel(report.metric)
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-        panel.grid(axis="y", alpha=0.5)
-        figure.legend(*panel.get_legend_handles_labels(), loc="outside right upper")
+        axes.step(numbers, list(accumulate(values, choose)), where="post", color=_FULL)
+        axes.plot(numbers, values, "o", color=_FULL)
+        given_up = [each.value for _, each in report.pruned]
+        axes.plot([number for number, _ in report.pruned], given_up, "x", color=_PRUNED)
+        for default in (each.value for _, each in report.complete if each.is_default):
+            axes.axhline(default, color=INK, linewidth=1, linestyle=":")
+        axes.set_xlabel("trial")
+        axes.set_ylabel(report.metric)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(axis="y", alpha=0.5)
         return svg(figure)
 
 
-def _slices(report: TuningReport) -> str:
+def _slices(report: TuningReport) -> list[str]:
     """The metric against each hyperparameter by itself."""
-    with mpl.rc_context(STYLE):
-        figure, axes = panels(len(report.space.dimensions), 2.2)
-        for panel, (name, dimension) in zip(axes, report.space.dimensions.items(), strict=True):
-            for trials, mark, colour in ((report.pruned, "x", "C1"), (report.complete, "o", "C0")):
+    drawn = []
+    for name, dimension in report.space.dimensions.items():
+        with mpl.rc_context(STYLE):
+            figure, axes = panel(2.3)
+            for trials, mark, colour in ((report.pruned, "x", _PRUNED), (report.complete, "o", _FULL)):
                 tried = [each for _, each in trials if name in each.parameters]
-                panel.plot(
+                axes.plot(
                     [each.parameters[name] for each in tried],
                     [each.value for each in tried],
                     mark,
                     color=colour,
                 )
             if isinstance(dimension, Interval) and dimension.log:
-                panel.set_xscale("log")
-                panel.xaxis.set_major_formatter(FormatStrFormatter("%g"))
-                panel.xaxis.set_minor_formatter(NullFormatter())
-            panel.set_title(name.replace("_", " "))
-            panel.set_ylabel(report.metric)
-            panel.grid(alpha=0.5)
-        return svg(figure)
+                axes.set_xscale("log")
+                decades = math.log10(dimension.high / dimension.low)
+                axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2.5 else (1,)))
+                axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+                axes.xaxis.set_minor_locator(NullLocator())
+            axes.set_title(name.replace("_", " "))
+            axes.set_ylabel(report.metric)
+            axes.grid(alpha=0.5)
+            drawn.append(svg(figure))
+    return drawn

@@ -1,4 +1,4 @@
-"""Learning curves: how good a model is after 1, 2, 4, … iterations, judged from outside."""
+"""Learning curves: how good a model is after 1, 2, 4, … iterations, on hidden entries and on its own."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, TypeAlias
 from pydantic import BaseModel, ConfigDict
 
 from models.evaluation.comparison import named
-from models.evaluation.judge import judge
+from models.evaluation.judge import judge, value_errors
 from models.evaluation.measures import MEASURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from models.evaluation.comparison import Candidate, Watcher
+    from models.evaluation.measures import Parts
     from models.evaluation.protocols import Round
 
 WithIterations: TypeAlias = "Callable[[int], Candidate]"
@@ -42,6 +43,9 @@ class CurvePoint(BaseModel):
 
     iterations: int
     metrics: dict[str, float]
+    """Of the hidden entries."""
+    training: dict[str, float]
+    """The same of the training entries, where that says anything: not of lists, which leave them out."""
 
 
 def learning_curve(
@@ -59,19 +63,22 @@ def learning_curve(
         with named(candidate):
             ranker = candidate.fit(judged.training, lambda _: None)
         parts = judge(ranker, judged, k).parts
+        shown = {name: parts[name] for name in names if name in parts}
+        learnt = value_errors(ranker, judged.training.histories, judged.training) if "rmse" in shown else {}
         points.append(
             CurvePoint(
                 iterations=iterations,
-                metrics={
-                    MEASURES[name].label(k): float(
-                        MEASURES[name].value(*(part.sum() for part in parts[name]))
-                    )
-                    for name in names
-                    if name in parts
+                metrics={MEASURES[name].label(k): _value(name, parts) for name, parts in shown.items()},
+                training={
+                    MEASURES[name].label(k): _value(name, learnt[name]) for name in shown if name in learnt
                 },
             )
         )
     return points
+
+
+def _value(name: str, parts: Parts) -> float:
+    return float(MEASURES[name].value(*(part.sum() for part in parts)))
 
 
 def doubled(most: int) -> list[int]:

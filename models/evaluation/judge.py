@@ -22,11 +22,12 @@ from models.evaluation.measures import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from models.dataset import Dataset
     from models.evaluation.measures import Parts
     from models.evaluation.protocols import Round
     from models.evaluation.ranker import Ranker
     from models.row_solve import Rows
-    from models.types import Float32Array, Float64Array, PointerArray, RowArray
+    from models.types import Float64Array, PointerArray, RowArray
 
 POPULARITY_GROUPS = 10
 _SCORES_PER_BLOCK = 1 << 25
@@ -102,8 +103,7 @@ def judge(
             advance(done, len(judged.people))
     parts = by_user.parts
     if ranker.predicts_values and dataset.has_values and not judged.strangers:
-        predicted = _clipped(ranker.predict(judged.hidden), dataset.histories)
-        parts |= errors(predicted, judged.hidden.values, judged.hidden.row_numbers, n_users)
+        parts |= value_errors(ranker, judged.hidden, dataset)
     groups = popularity_groups(popularity, POPULARITY_GROUPS)
     hidden_of_item = np.bincount(judged.hidden.select(judged.people).indices, minlength=n_items)
     return Outcome(
@@ -113,6 +113,13 @@ def judge(
         np.bincount(groups, weights=hits_of_item, minlength=POPULARITY_GROUPS).astype(np.int64),
         np.bincount(groups, weights=hidden_of_item, minlength=POPULARITY_GROUPS).astype(np.int64),
     )
+
+
+def value_errors(ranker: Ranker, entries: Rows, training: Dataset) -> dict[str, Parts]:
+    """Parts of RMSE and MAE of entries, with predictions clipped to the range of the training values."""
+    known = training.histories.values
+    predicted = np.clip(ranker.predict(entries), known.min(), known.max())
+    return errors(predicted, entries.values, entries.row_numbers, len(training.users))
 
 
 def check_list_length(k: int, n_items: int) -> None:
@@ -147,9 +154,3 @@ def _blocks(people: RowArray, n_items: int) -> Iterator[RowArray]:
     step = max(1, min(_MOST_PEOPLE_PER_BLOCK, _SCORES_PER_BLOCK // n_items))
     for start in range(0, len(people), step):
         yield people[start : start + step]
-
-
-def _clipped(predicted: Float32Array, known: Rows) -> Float32Array:
-    """Predictions within the range of the training values."""
-    clipped: Float32Array = np.clip(predicted, known.values.min(), known.values.max())
-    return clipped

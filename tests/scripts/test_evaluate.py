@@ -109,20 +109,20 @@ def test_the_page_needs_nothing_else_and_escapes_titles(run, tables, tmp_path):
     page = _Page(text)
     assert "script" not in page.elements
     assert "link" not in page.elements
-    assert page.elements.count("svg") == 5
+    assert page.elements.count("svg") == 9 + 1 + 2 + 1 + 2  # metrics, popularity, curves, loss of als, costs
     assert all(reference.startswith("#") for reference in page.references)
     assert "url(http" not in text
     assert f"{NASTY} 1" in page.text
 
 
 def test_curves_and_eye_test_can_be_left_out(run, tmp_path):
-    """The page has neither section, and one of its five plots less; training losses stay."""
+    """The page has neither section, and two plots less; training losses stay."""
     html_path = tmp_path / "report.html"
     words = ("--split", "leave-k-out", "--no-learning-curves", "--eye-test", "0", "--html", str(html_path))
     status, printed = run(*words)
     assert status == 0, printed
     page = _Page(html_path.read_text(encoding="utf-8"))
-    assert page.elements.count("svg") == 4
+    assert page.elements.count("svg") == 9 + 1 + 1 + 2
     assert "training loss" in page.text
     assert "Eye test" not in page.text
 
@@ -139,7 +139,8 @@ def test_recipes_are_compared_under_the_names_of_their_files(run, tmp_path):
     )
     assert status == 0, printed
     assert "mine-2" in printed
-    assert "MRR@10" in printed
+    assert "MRR" in printed
+    assert "Lists of 10" in printed
     assert "nDCG" not in printed
 
 
@@ -211,11 +212,27 @@ def test_covers_become_part_of_the_page(monkeypatch, run, tables, tmp_path):
     words = ("--items", str(tables[1]), "--split", "leave-k-out", "--html", str(html_path))
     assert run(*words)[0] == 0
     assert "img" not in _Page(html_path.read_text()).elements
-    assert run(*words, "--images")[0] == 0
+    status, printed = run(*words, "--images")
+    assert status == 0
+    assert "could not be had" not in printed
     page = _Page(html_path.read_text())
     assert page.elements.count("img") > 10
     assert "http://images" not in page.text
     assert {ref for ref in page.references if not ref.startswith("#")} == {"data:image/png;base64,AAAA"}
+
+
+def test_covers_that_cannot_be_had_are_counted(monkeypatch, run, tables):
+    """The page does without them, and the terminal says how many are missing, or that there is no address."""
+    with tables[1].open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(
+            [("item_id", "image_url"), *((f"item {item}", f"http://images/{item}") for item in range(30))]
+        )
+    monkeypatch.setattr("scripts.evaluate.fetch_covers", lambda _: {})
+    words = ("--split", "leave-k-out", "--images", "--html", str(tables[0].with_suffix(".html")))
+    status, printed = run(*words, "--items", str(tables[1]))
+    assert status == 0
+    assert re.search(r"(\d+) of \1 images could not be had", printed)
+    assert "no item of the eye test has an image_url" in run(*words)[1]
 
 
 def test_only_small_images_that_can_be_had_are_taken():
@@ -236,3 +253,15 @@ def test_only_small_images_that_can_be_had_are_taken():
     urls = [f"https://covers{path}" for path in [*answers, "/down"]] + ["file:///etc/passwd", "javascript:x"]
     found = fetch_covers(urls, transport=httpx.MockTransport(answer))
     assert found == {"https://covers/good": "data:image/png;base64,YWJj"}
+
+
+def test_the_table_fits_into_a_terminal_of_80(run, monkeypatch):
+    """Names, values, half intervals, seconds and memory are all there; nothing is cut off."""
+    monkeypatch.setenv("COLUMNS", "80")
+    status, printed = run("--split", "leave-k-out")
+    assert status == 0, printed
+    heading = next(line for line in printed.splitlines() if "nDCG" in line)
+    assert heading.split()[0] == "model"
+    assert heading.split()[-2:] == ["s", "MiB"]
+    assert "popularity" in printed
+    assert "…" not in printed

@@ -85,7 +85,7 @@ def test_what_is_found_can_be_trained(run, tmp_path, capsys):
     for said in ("RMSE of 7 trials", "seed 0", "folds 5", "fingerprint", "On the test part", "default"):
         assert said in comment
     page = storage.with_suffix(".html").read_text()
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 1 + 2  # the history, and one for each hyperparameter
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", page.replace("http://www.w3.org", ""))
     words = ["--interactions", str(tmp_path / "ratings.csv"), *COLUMNS, "--recipe", str(out)]
     assert train([*words, "--artifacts", str(tmp_path / "artifacts")]) == 0, capsys.readouterr()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.metrics import root_mean_squared_error
 
 from models.errors import ConfigError, DataError
 from models.evaluation import judge as judging
@@ -205,7 +206,7 @@ def test_random_lists_cover_the_catalogue_and_popular_ones_do_not(data):
 
 
 def test_curves_double_the_iterations_up_to_the_models_own(data):
-    """1, 2, 4, …, and the number itself once; each point is judged as the model would be."""
+    """1, 2, 4, …, and the number itself once; points are judged as models are, and by their own entries."""
     assert [doubled(n) for n in (1, 2, 3, 8, 9)] == [[1], [1, 2], [1, 2, 3], [1, 2, 4, 8], [1, 2, 4, 8, 9]]
     (judged,) = Split(data, SplitDefinition(name="leave-k-out")).rounds()
     iterated = Iterated("f", 5, lambda n: Candidate("f", lambda training, _: Fixed(training, n), "f"))
@@ -214,6 +215,13 @@ def test_curves_double_the_iterations_up_to_the_models_own(data):
     for point in points:
         numerator, denominator = judge(Fixed(data, point.iterations), judged, 3).parts["ndcg"]
         assert point.metrics["ndcg@3"] == numerator.sum() / denominator.sum()
+        errors = Fixed(data, point.iterations).predict(judged.training.histories)
+        actual = judged.training.histories.values
+        assert point.training == {
+            "rmse": pytest.approx(
+                root_mean_squared_error(actual, np.clip(errors, actual.min(), actual.max()))
+            )
+        }
         assert "rmse" in point.metrics
 
 
