@@ -115,6 +115,7 @@ def train(
     Raises:
         DataError, ConfigError, TrainingError: see `models.families.base.Family.fit`.
     """
+    FAMILIES[plan.family].make(plan.config).check(dataset, device=plan.device)
     reporter = reporter or Reporter()
     watch = _Stopwatch(reporter)
     metrics: dict[str, JsonValue] = {}

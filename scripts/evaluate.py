@@ -20,7 +20,14 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from models.errors import ConfigError
 from models.evaluation.baselines import baselines
-from models.evaluation.comparison import Candidate, Watcher, check_measures, check_possible, compare
+from models.evaluation.comparison import (
+    Candidate,
+    Watcher,
+    check_measures,
+    check_possible,
+    compare,
+    named,
+)
 from models.evaluation.curves import Iterated, learning_curve
 from models.evaluation.judge import check_list_length
 from models.evaluation.measures import MEASURES, SYSTEM_MEASURES
@@ -147,6 +154,9 @@ def _evaluate(
     names = [name.value for name in metric]
     check_possible(names, dataset, definition)
     divided = Split(dataset, definition)
+    for each in chosen:
+        with named(each):
+            EVALUATED[each.family].make(configure(each.family, each.config)).check(dataset)
     with _bar(console) as watcher:
         if html_path is not None:
             watcher.looked_at = well_known(dataset.popularity(), min(eye_test, len(dataset.items)))

@@ -17,8 +17,16 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
-from models.errors import ConfigError, DataError
-from models.families.base import FamilyConfig, FittedModel, LossWatch, check_factors, closing_sweep, silent
+from models.families.base import (
+    FamilyConfig,
+    FittedModel,
+    LossWatch,
+    check_cpu,
+    check_factors,
+    check_ratings,
+    closing_sweep,
+    silent,
+)
 from models.metrics import predict_entries
 from models.row_rules import ExplicitRule, FixedSide
 from models.row_solve.sweep import sweep
@@ -51,6 +59,12 @@ class ALS:
     def __init__(self, config: ALSConfig) -> None:
         self.config = config
 
+    def check(self, dataset: Dataset, *, device: Device = "cpu") -> None:
+        """Refuse a dataset; see `models.families.base.Family.check`."""
+        check_cpu("als", device)
+        check_ratings("als", dataset)
+        check_factors(self.config.factors, dataset.shape)
+
     def fit(
         self,
         dataset: Dataset,
@@ -61,13 +75,7 @@ class ALS:
     ) -> FittedModel:
         """Factorize; see `models.families.base.Family.fit`."""
         config = self.config
-        if device != "cpu":
-            raise ConfigError(f"family als trains on the CPU only; use --device cpu instead of {device}")
-        if not dataset.has_values:
-            raise DataError(
-                "family als needs ratings: name their column with --value-column, or use family ials"
-            )
-        check_factors(config.factors, dataset)
+        self.check(dataset, device=device)
         users = dataset.histories
         items = users.transposed(dataset.shape[1])
         rule = ExplicitRule(

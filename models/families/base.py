@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from models.errors import ConfigError, TrainingError
+from models.errors import ConfigError, DataError, TrainingError
 from models.metrics import predict_entries
 from models.row_rules import KLRule
 from models.row_solve import Rows
@@ -97,6 +97,15 @@ class FittedModel:
 class Family(Protocol):
     """A family of factorizations."""
 
+    def check(self, dataset: Dataset, *, device: Device = "cpu") -> None:
+        """Refuse what `fit` would refuse before it trains.
+
+        Raises:
+            DataError: the family cannot take this dataset.
+            ConfigError: a hyperparameter or the device does not fit this dataset or machine.
+        """
+        ...
+
     def fit(
         self,
         dataset: Dataset,
@@ -108,25 +117,68 @@ class Family(Protocol):
         """Factorize.
 
         Raises:
-            DataError: the family cannot take this dataset; the message says why, before training starts.
-            ConfigError: a hyperparameter does not fit this dataset.
+            DataError, ConfigError: see `check`; nothing has been trained then.
             TrainingError: the loss became NaN or exploded.
         """
         ...
 
 
-def check_factors(factors: int, dataset: Dataset, *, spare: int = 0) -> None:
-    """Refuse more factors than the smaller side has rows, less `spare`.
+def check_cpu(family: str, device: Device) -> None:
+    """Refuse another device than the CPU.
 
     Raises:
-        ConfigError: naming the largest value that works.
+        ConfigError: it is another.
     """
-    most = min(dataset.shape) - spare
-    if most < 1:
-        users, items = dataset.shape
-        raise ConfigError(f"{users} users × {items} items are too few to factorize; use more data")
+    if device != "cpu":
+        raise ConfigError(f"family {family} trains on the CPU only; use --device cpu instead of {device}")
+
+
+def check_ratings(family: str, dataset: Dataset) -> None:
+    """Refuse a table without ratings, or with nothing to tell them apart by.
+
+    Raises:
+        DataError: there are no values, or all are equal.
+    """
+    if not dataset.has_values:
+        raise DataError(
+            f"family {family} needs ratings: name their column with --value-column, or use family ials"
+        )
+    values = dataset.histories.values
+    if values.min() == values.max():
+        raise DataError(
+            f"all {len(values)} ratings are {values[0]:g}, which leaves family {family} nothing to learn; "
+            "name another --value-column, or use family ials"
+        )
+
+
+def check_not_all_zero(family: str, dataset: Dataset) -> None:
+    """Refuse a table whose values are all 0, which reads as if nothing had happened.
+
+    Raises:
+        DataError: all are 0.
+    """
+    if not dataset.histories.values.any():
+        raise DataError(
+            f"family {family} finds only values of 0; name another --value-column, or leave it out, so that "
+            "every interaction counts 1"
+        )
+
+
+def check_factors(factors: int, shape: tuple[int, int], *, spare: int = 0) -> None:
+    """Refuse a table that is too small, and more factors than its smaller side has rows, less `spare`.
+
+    Raises:
+        DataError: there is only one user or one item with interactions.
+        ConfigError: too many factors; names the largest number that works.
+    """
+    users, items = shape
+    if min(users, items) < 2:
+        raise DataError(
+            f"{users} × {items} (users × items with interactions) are too few to factorize: it takes two of "
+            "each; use more data, or family popularity"
+        )
+    most = min(users, items) - spare
     if factors > most:
-        users, items = dataset.shape
         raise ConfigError(
             f"factors={factors} is more than {users} users × {items} items can have; "
             f"use --set factors={most} or fewer, or more data"

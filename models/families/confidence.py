@@ -55,8 +55,8 @@ def confidence(
     weighed = weighing.confidence(dataset.histories, unfitted)
     if not weighed.any():
         raise DataError(
-            f"{weighting.kind} weighting gives every interaction the confidence 0 "
-            "(bm25: every user has every item); use another --set weighting=…, or more data"
+            f"{weighting.kind} weighting gives every interaction the confidence 0, because every user has "
+            "every item; use another --set weighting=…, or more data"
         )
     if not (weighed > 0).any():
         raise DataError(

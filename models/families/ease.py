@@ -15,8 +15,8 @@ import numpy as np
 from pydantic import Field
 from scipy.linalg import inv
 
-from models.errors import ConfigError, DataError
-from models.families.base import FamilyConfig, silent
+from models.errors import DataError
+from models.families.base import FamilyConfig, check_cpu, silent
 from models.families.item_to_item import ItemToItemModel, as_table
 
 if TYPE_CHECKING:
@@ -44,6 +44,16 @@ class EASE:
     def __init__(self, config: EASEConfig) -> None:
         self.config = config
 
+    def check(self, dataset: Dataset, *, device: Device = "cpu") -> None:
+        """Refuse a dataset; see `models.families.base.Family.check`."""
+        check_cpu("ease", device)
+        n_items = dataset.shape[1]
+        if n_items > MOST_ITEMS:
+            raise DataError(
+                f"family ease inverts a matrix of all pairs of items, for {MOST_ITEMS:,} items at most, but "
+                f"there are {n_items:,}; raise --min-item-interactions, or evaluate item_knn"
+            )
+
     def fit(
         self,
         dataset: Dataset,
@@ -53,14 +63,8 @@ class EASE:
         device: Device = "cpu",
     ) -> ItemToItemModel:
         """Invert; see `models.families.item_to_item.Baseline.fit`."""
-        if device != "cpu":
-            raise ConfigError(f"family ease runs on the CPU only; use the cpu instead of {device}")
+        self.check(dataset, device=device)
         n_items = dataset.shape[1]
-        if n_items > MOST_ITEMS:
-            raise DataError(
-                f"family ease inverts a matrix of all pairs of items, for {MOST_ITEMS:,} items at most, but "
-                f"there are {n_items:,}; raise --min-item-interactions, or evaluate item_knn"
-            )
         gram = _gram(as_table(dataset.histories, n_items, binary=True))
         gram.flat[:: n_items + 1] += self.config.regularization
         inverse = inv(gram, overwrite_a=True, check_finite=False, assume_a="pos")

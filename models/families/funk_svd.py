@@ -17,11 +17,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from models.families.base import FittedModel, LossWatch, check_factors, closing_sweep, silent
+from models.families.base import (
+    FittedModel,
+    LossWatch,
+    check_cpu,
+    check_factors,
+    check_ratings,
+    closing_sweep,
+    silent,
+)
 from models.families.sgd import (
     Rates,
     SGDConfig,
-    check_ratings,
     descend,
     initial_parameters,
     item_rows,
@@ -63,6 +70,12 @@ class FunkSVD:
     def __init__(self, config: FunkSVDConfig) -> None:
         self.config = config
 
+    def check(self, dataset: Dataset, *, device: Device = "cpu") -> None:
+        """Refuse a dataset; see `models.families.base.Family.check`."""
+        check_cpu("funk_svd", device)
+        check_ratings("funk_svd", dataset)
+        check_factors(self.config.factors, dataset.shape)
+
     def fit(
         self,
         dataset: Dataset,
@@ -73,8 +86,7 @@ class FunkSVD:
     ) -> FittedModel:
         """Factorize; see `models.families.base.Family.fit`."""
         config = self.config
-        check_ratings(dataset, "funk_svd", device)
-        check_factors(config.factors, dataset)
+        self.check(dataset, device=device)
         iterations = self._best_iterations(dataset, rng)
         watch = LossWatch(iterations, progress)
         parameters, losses = self._descent(dataset, rng)

@@ -24,8 +24,17 @@ from pydantic import Field
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import ArpackError, LinearOperator, svds
 
-from models.errors import ConfigError, DataError, TrainingError
-from models.families.base import FamilyConfig, FittedModel, LossWatch, check_factors, closing_sweep, silent
+from models.errors import TrainingError
+from models.families.base import (
+    FamilyConfig,
+    FittedModel,
+    LossWatch,
+    check_cpu,
+    check_factors,
+    check_not_all_zero,
+    closing_sweep,
+    silent,
+)
 from models.families.item_features import ItemSimilarity, item_features
 from models.row_rules import PROJECTION, FixedSide, ObliqueProjectionRule
 
@@ -53,6 +62,14 @@ class HybridSVD:
     def __init__(self, config: HybridSVDConfig) -> None:
         self.config = config
 
+    def check(self, dataset: Dataset, *, device: Device = "cpu") -> None:
+        """Refuse a dataset; see `models.families.base.Family.check`."""
+        check_cpu("hybrid_svd", device)
+        check_not_all_zero("hybrid_svd", dataset)
+        n_seen = int(np.count_nonzero(dataset.popularity()))
+        check_factors(self.config.factors, (dataset.shape[0], n_seen), spare=1)  # ARPACK finds all but one
+        self._features(dataset)
+
     def fit(
         self,
         dataset: Dataset,
@@ -63,16 +80,11 @@ class HybridSVD:
     ) -> FittedModel:
         """Factorize; see `models.families.base.Family.fit`. There is one iteration."""
         config = self.config
-        if device != "cpu":
-            raise ConfigError(f"family hybrid_svd trains on the CPU only; use it instead of {device}")
-        features = item_features(dataset, config.features, config.min_feature_items)
-        check_factors(config.factors, dataset, spare=1)  # ARPACK cannot find them all
+        self.check(dataset, device=device)
         histories = dataset.histories
-        if not histories.values.any():
-            raise DataError("family hybrid_svd finds only values of 0; name another --value-column")
         values = histories.values.astype(np.float64)
         table = csr_matrix((values, histories.indices, histories.indptr), shape=dataset.shape)
-        similarity = ItemSimilarity(features, config.similarity_weight)
+        similarity = ItemSimilarity(self._features(dataset), config.similarity_weight)
         root = similarity.power(0.5)
         smoothed = LinearOperator(
             dataset.shape,
@@ -100,3 +112,6 @@ class HybridSVD:
             factors.astype(np.float32), {PROJECTION: np.asarray(root @ vectors, dtype=np.float32)}
         )
         return FittedModel(rule, closing_sweep(rule, histories, items), items, watch.losses)
+
+    def _features(self, dataset: Dataset) -> csr_matrix:
+        return item_features(dataset, self.config.features, self.config.min_feature_items)

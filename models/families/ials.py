@@ -25,7 +25,15 @@ import numpy as np
 from pydantic import Field
 
 from models.errors import ConfigError
-from models.families.base import FamilyConfig, FittedModel, LossWatch, check_factors, closing_sweep, silent
+from models.families.base import (
+    FamilyConfig,
+    FittedModel,
+    LossWatch,
+    check_factors,
+    check_not_all_zero,
+    closing_sweep,
+    silent,
+)
 from models.families.confidence import NamedWeighting, confidence, item_arrays, unliked
 from models.row_rules import FixedSide, LinearWeighting, UnobservedRule
 from models.row_solve import gram_matrix
@@ -35,7 +43,7 @@ if TYPE_CHECKING:
     from models.dataset import Dataset
     from models.families.base import Device, Progress
     from models.row_solve import RowProblem, Rows
-    from models.types import Float32Array
+    from models.types import Float32Array, FloatArray
 
 _INITIAL_SCALE = 0.1
 _UNOBSERVED_SCALE = 1.5
@@ -67,6 +75,17 @@ class IALS:
     def __init__(self, config: IALSConfig) -> None:
         self.config = config
 
+    def check(self, dataset: Dataset, *, device: Device = "cpu") -> None:
+        """Refuse a dataset; see `models.families.base.Family.check`."""
+        if device != "cpu":
+            raise ConfigError(
+                f"family ials trains on the CPU only; use --device cpu instead of {device}, or "
+                "--family ials_implicit, which the `implicit` package trains"
+            )
+        check_not_all_zero("ials", dataset)
+        check_factors(self.config.factors, dataset.shape)
+        self._weighed(dataset)
+
     def fit(
         self,
         dataset: Dataset,
@@ -77,14 +96,8 @@ class IALS:
     ) -> FittedModel:
         """Factorize; see `models.families.base.Family.fit`."""
         config = self.config
-        if device != "cpu":
-            raise ConfigError(
-                f"family ials trains on the CPU only; use --device cpu instead of {device}, or "
-                "--family ials_implicit, which the `implicit` package trains"
-            )
-        check_factors(config.factors, dataset)
-        arrays = item_arrays(dataset, config.weighting)
-        weighed = confidence(dataset, config.weighting, config.weighting, arrays)
+        self.check(dataset, device=device)
+        arrays, weighed = self._weighed(dataset)
         rule = self._rule(dataset, 1 / float(np.abs(weighed).mean(dtype=np.float64)))
         signed = rule.scaled(weighed)
         users = _Side.of(
@@ -99,6 +112,12 @@ class IALS:
         items.factors[unliked(dataset, signed)] = 0
         fixed = FixedSide(items.factors, arrays)
         return FittedModel(rule, closing_sweep(rule, dataset.histories, fixed), fixed, watch.losses)
+
+    def _weighed(self, dataset: Dataset) -> tuple[dict[str, FloatArray], Float32Array]:
+        """What the weighting looks up per item, and the weighted values."""
+        weighting = self.config.weighting
+        arrays = item_arrays(dataset, weighting)
+        return arrays, confidence(dataset, weighting, weighting, arrays)
 
     def _rule(self, dataset: Dataset, confidence_scale: float) -> UnobservedRule:
         config = self.config

@@ -22,13 +22,22 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from models.errors import ConfigError, TrainingError
-from models.families.base import FamilyConfig, FittedModel, LossWatch, check_factors, closing_sweep, silent
+from models.families.base import (
+    FamilyConfig,
+    FittedModel,
+    LossWatch,
+    check_factors,
+    check_not_all_zero,
+    closing_sweep,
+    silent,
+)
 from models.families.confidence import NamedWeighting, confidence, item_arrays, unliked
 from models.row_rules import FixedSide, ImplicitRule, LinearWeighting
 
 if TYPE_CHECKING:
     from models.dataset import Dataset
     from models.families.base import Device, Progress
+    from models.types import Float32Array, FloatArray
 
 
 class IALSImplicitConfig(FamilyConfig):
@@ -52,6 +61,16 @@ class IALSImplicit:
     def __init__(self, config: IALSImplicitConfig) -> None:
         self.config = config
 
+    def check(self, dataset: Dataset, *, device: Device = "cpu") -> None:
+        """Refuse a dataset; see `models.families.base.Family.check`."""
+        if device == "cuda" and not implicit.gpu.HAS_CUDA:
+            raise ConfigError(
+                "device cuda was asked for, but `implicit` finds no CUDA here; use --device cpu"
+            )
+        check_not_all_zero("ials_implicit", dataset)
+        check_factors(self.config.factors, dataset.shape)
+        self._weighed(dataset)
+
     def fit(
         self,
         dataset: Dataset,
@@ -62,18 +81,10 @@ class IALSImplicit:
     ) -> FittedModel:
         """Factorize; see `models.families.base.Family.fit`."""
         config = self.config
-        if device == "cuda" and not implicit.gpu.HAS_CUDA:
-            raise ConfigError(
-                "device cuda was asked for, but `implicit` finds no CUDA here; use --device cpu"
-            )
-        check_factors(config.factors, dataset)
-        rule = ImplicitRule(
-            alpha=config.alpha, regularization=config.regularization, weighting=config.weighting
-        )
+        self.check(dataset, device=device)
         histories = dataset.histories
-        arrays = item_arrays(dataset, config.weighting)
-        signed = confidence(dataset, rule, config.weighting, arrays)
-
+        rule = self._rule()
+        arrays, signed = self._weighed(dataset)
         watch = LossWatch(config.iterations, progress)
         try:
             with threadpool_limits(limits=1, user_api="blas"):
@@ -97,3 +108,15 @@ class IALSImplicit:
         items = FixedSide(np.array(factors, dtype=np.float32, order="C"), arrays)
         items.factors[unliked(dataset, signed)] = 0
         return FittedModel(rule, closing_sweep(rule, histories, items), items, watch.losses)
+
+    def _rule(self) -> ImplicitRule:
+        config = self.config
+        return ImplicitRule(
+            alpha=config.alpha, regularization=config.regularization, weighting=config.weighting
+        )
+
+    def _weighed(self, dataset: Dataset) -> tuple[dict[str, FloatArray], Float32Array]:
+        """What the weighting looks up per item, and the signed confidence."""
+        weighting = self.config.weighting
+        arrays = item_arrays(dataset, weighting)
+        return arrays, confidence(dataset, self._rule(), weighting, arrays)

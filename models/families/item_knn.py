@@ -12,8 +12,7 @@ from implicit.nearest_neighbours import ItemItemRecommender, bm25_weight, normal
 from pydantic import Field
 from scipy.sparse import csr_matrix
 
-from models.errors import ConfigError
-from models.families.base import FamilyConfig, silent
+from models.families.base import FamilyConfig, check_cpu, silent
 from models.families.item_to_item import ItemToItemModel, as_table
 
 if TYPE_CHECKING:
@@ -41,6 +40,10 @@ class ItemKNN:
     def __init__(self, config: ItemKNNConfig) -> None:
         self.config = config
 
+    def check(self, dataset: Dataset, *, device: Device = "cpu") -> None:  # noqa: ARG002
+        """Refuse a dataset; see `models.families.base.Family.check`."""
+        check_cpu("item_knn", device)
+
     def fit(
         self,
         dataset: Dataset,
@@ -50,8 +53,7 @@ class ItemKNN:
         device: Device = "cpu",
     ) -> ItemToItemModel:
         """Compare all items; see `models.families.item_to_item.Baseline.fit`."""
-        if device != "cpu":
-            raise ConfigError(f"family item_knn compares on the CPU only; use the cpu instead of {device}")
+        self.check(dataset, device=device)
         # One more: the most similar item is the item itself, which is left out of every list.
         trainer = ItemItemRecommender(K=self.config.neighbours + 1)
         trainer.fit(self._weighted(as_table(dataset.histories, dataset.shape[1])), show_progress=False)

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 class Baseline(Protocol):
     """A family that is evaluated only."""
 
+    def check(self, dataset: Dataset, *, device: Device = "cpu") -> None:
+        """Refuse what `fit` would refuse; see `models.families.base.Family.check`."""
+        ...
+
     def fit(
         self,
         dataset: Dataset,
@@ -34,8 +38,7 @@ class Baseline(Protocol):
         """Learn from a training set.
 
         Raises:
-            DataError: the family cannot take this dataset; the message says why, before training starts.
-            ConfigError: a hyperparameter does not fit this dataset.
+            DataError, ConfigError: see `check`.
         """
         ...
 

@@ -22,8 +22,17 @@ from scipy.special import xlogy
 from sklearn.decomposition import non_negative_factorization
 from threadpoolctl import threadpool_limits
 
-from models.errors import ConfigError, DataError
-from models.families.base import FamilyConfig, FittedModel, LossWatch, check_factors, closing_sweep, silent
+from models.errors import DataError
+from models.families.base import (
+    FamilyConfig,
+    FittedModel,
+    LossWatch,
+    check_cpu,
+    check_factors,
+    check_not_all_zero,
+    closing_sweep,
+    silent,
+)
 from models.metrics import predict_entries
 from models.row_rules import FixedSide, KLRule
 from models.row_solve import inverse_sums
@@ -50,6 +59,13 @@ class NMF:
     def __init__(self, config: NMFConfig) -> None:
         self.config = config
 
+    def check(self, dataset: Dataset, *, device: Device = "cpu") -> None:
+        """Refuse a dataset; see `models.families.base.Family.check`."""
+        check_cpu("nmf", device)
+        check_not_all_zero("nmf", dataset)
+        _check_amounts(dataset)
+        check_factors(self.config.factors, dataset.shape)
+
     def fit(
         self,
         dataset: Dataset,
@@ -60,11 +76,8 @@ class NMF:
     ) -> FittedModel:
         """Factorize; see `models.families.base.Family.fit`."""
         config = self.config
-        if device != "cpu":
-            raise ConfigError(f"family nmf trains on the CPU only; use --device cpu instead of {device}")
+        self.check(dataset, device=device)
         histories = dataset.histories
-        _check_amounts(histories, dataset)
-        check_factors(config.factors, dataset)
         table = csr_matrix((histories.values, histories.indices, histories.indptr), shape=dataset.shape)
         scale = np.sqrt(table.mean(dtype=np.float64) / config.factors)
         users, items = (
@@ -92,12 +105,13 @@ class NMF:
         return FittedModel(rule, closing_sweep(rule, histories, fixed), fixed, watch.losses)
 
 
-def _check_amounts(histories: Rows, dataset: Dataset) -> None:
+def _check_amounts(dataset: Dataset) -> None:
     """Refuse what is no amount.
 
     Raises:
-        DataError: a value is negative, or all are 0.
+        DataError: a value is negative.
     """
+    histories = dataset.histories
     least = int(histories.values.argmin())
     if histories.values[least] < 0:
         user = dataset.users.external(int(histories.row_numbers[least]))
@@ -106,8 +120,6 @@ def _check_amounts(histories: Rows, dataset: Dataset) -> None:
             f"family nmf takes amounts, such as counts or ratings from 0 up, but user {user!r} has "
             f"{histories.values[least]:g} for item {item!r}; leave negative values out, or use family ials"
         )
-    if not histories.values.any():
-        raise DataError("family nmf finds only values of 0; name another --value-column, or leave it out")
 
 
 def _divergence(histories: Rows, users: FloatArray, items: FloatArray) -> float:

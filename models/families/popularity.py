@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from models.errors import ConfigError, DataError
-from models.families.base import FamilyConfig, FittedModel, closing_sweep, silent
+from models.errors import DataError
+from models.families.base import FamilyConfig, FittedModel, check_cpu, closing_sweep, silent
 from models.row_rules import FixedSide, PopularityRule
 
 if TYPE_CHECKING:
@@ -36,6 +36,11 @@ class Popularity:
     def __init__(self, config: PopularityConfig) -> None:
         self.config = config
 
+    def check(self, dataset: Dataset, *, device: Device = "cpu") -> None:
+        """Refuse a dataset; see `models.families.base.Family.check`."""
+        check_cpu("popularity", device)
+        self._weights(dataset)
+
     def fit(
         self,
         dataset: Dataset,
@@ -45,8 +50,7 @@ class Popularity:
         device: Device = "cpu",
     ) -> FittedModel:
         """Count; see `models.families.base.Family.fit`. There are no iterations."""
-        if device != "cpu":
-            raise ConfigError(f"family popularity runs on the CPU only; use --device cpu instead of {device}")
+        self.check(dataset, device=device)
         counts = np.bincount(dataset.histories.indices, self._weights(dataset), minlength=dataset.shape[1])
         items = FixedSide(counts.astype(np.float32)[:, np.newaxis])
         rule = PopularityRule()
@@ -58,6 +62,9 @@ class Popularity:
             return None
         times = dataset.timestamps
         if times is None:
-            raise DataError("popularity with a half-life needs timestamps: name their --time-column")
+            raise DataError(
+                "popularity with a half-life needs timestamps: name their --time-column, or leave the "
+                "half-life out"
+            )
         ages: Float64Array = (times.max() - times) / _SECONDS_PER_DAY
         return np.asarray(np.exp2(-ages / self.config.half_life))

@@ -33,14 +33,12 @@ import numba
 import numpy as np
 from pydantic import Field
 
-from models.errors import ConfigError, DataError
 from models.families.base import FamilyConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from models.dataset import Dataset
-    from models.families.base import Device
     from models.types import Float32Array, PointerArray, RowArray
 
 _INITIAL_SCALE = 0.1
@@ -180,30 +178,6 @@ def item_rows(parameters: Parameters, dataset: Dataset) -> Float32Array:
     rows = np.column_stack([parameters.item_factors, parameters.item_biases])
     rows[dataset.popularity() == 0] = 0
     return rows
-
-
-def check_ratings(dataset: Dataset, family: str, device: Device) -> None:
-    """Refuse what no family trained by SGD can take.
-
-    Raises:
-        ConfigError: the device is not the CPU.
-        DataError: there are no values, or nothing to tell them apart by.
-    """
-    if device != "cpu":
-        raise ConfigError(f"family {family} trains on the CPU only; use --device cpu instead of {device}")
-    if not dataset.has_values:
-        raise DataError(
-            f"family {family} needs ratings: name their column with --value-column, or use family ials"
-        )
-    n_users, n_items = dataset.shape
-    if min(n_users, n_items) < 2:
-        raise DataError(f"{n_users} users × {n_items} items are too few to factorize; use more data")
-    values = dataset.histories.values
-    if values.min() == values.max():
-        raise DataError(
-            f"all {len(values)} ratings are {values[0]:g}, which leaves family {family} nothing to learn; "
-            "name another --value-column, or use family ials"
-        )
 
 
 @numba.njit(cache=True, fastmath=True)

@@ -17,8 +17,17 @@ from pydantic import Field
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import ArpackError, svds
 
-from models.errors import ConfigError, DataError, TrainingError
-from models.families.base import FamilyConfig, FittedModel, LossWatch, check_factors, closing_sweep, silent
+from models.errors import DataError, TrainingError
+from models.families.base import (
+    FamilyConfig,
+    FittedModel,
+    LossWatch,
+    check_cpu,
+    check_factors,
+    check_not_all_zero,
+    closing_sweep,
+    silent,
+)
 from models.row_rules import FixedSide, ProjectionRule
 
 if TYPE_CHECKING:
@@ -26,6 +35,10 @@ if TYPE_CHECKING:
     from models.families.base import Device, Progress
     from models.row_solve import Rows
     from models.types import Float32Array, Float64Array
+
+
+_NEGLIGIBLE = 1e-6
+"""Share of the largest value below which a centred one is the mean's rounding."""
 
 
 class SVDConfig(FamilyConfig):
@@ -43,6 +56,13 @@ class SVD:
     def __init__(self, config: SVDConfig) -> None:
         self.config = config
 
+    def check(self, dataset: Dataset, *, device: Device = "cpu") -> None:
+        """Refuse a dataset; see `models.families.base.Family.check`."""
+        check_cpu("svd", device)
+        check_not_all_zero("svd", dataset)
+        check_factors(self.config.factors, dataset.shape, spare=1)  # ARPACK cannot find them all
+        self._centre(dataset)
+
     def fit(
         self,
         dataset: Dataset,
@@ -53,31 +73,12 @@ class SVD:
     ) -> FittedModel:
         """Factorize; see `models.families.base.Family.fit`. There is one iteration."""
         config = self.config
-        if device != "cpu":
-            raise ConfigError(f"family svd trains on the CPU only; use --device cpu instead of {device}")
-        check_factors(config.factors, dataset, spare=1)  # ARPACK cannot find them all
+        self.check(dataset, device=device)
         histories = dataset.histories
-        biased = config.centring in {"item", "user"}
-        rule = ProjectionRule(
-            biased=biased,
-            global_mean=float(histories.values.mean(dtype=np.float64))
-            if config.centring == "global"
-            else 0.0,
-            row_centred=config.centring == "user",
-            needs_values=dataset.has_values,
-        )
-        item_factors = np.zeros((dataset.shape[1], config.factors + biased), dtype=np.float32)
-        if config.centring == "item":
-            item_factors[:, -1] = _item_means(histories, dataset.shape[1])
-        centred = rule.problem(histories, FixedSide(item_factors)).targets
+        rule, item_factors, centred = self._centre(dataset)
         table = csr_matrix(
             (centred.astype(np.float64), histories.indices, histories.indptr), shape=dataset.shape
         )
-        if not centred.any():
-            raise DataError(
-                f"nothing is left of the values after centring by {config.centring}: all are equal; "
-                "use another --set centring=…, or family ials"
-            )
         watch = LossWatch(1, progress)
         try:
             _, singular_values, vectors = svds(
@@ -90,6 +91,31 @@ class SVD:
         watch.record(float((centred @ centred - singular_values @ singular_values) / len(centred)))
         items = FixedSide(item_factors)
         return FittedModel(rule, closing_sweep(rule, histories, items), items, watch.losses)
+
+    def _centre(self, dataset: Dataset) -> tuple[ProjectionRule, Float32Array, Float32Array]:
+        """The rule, item factors that hold the means only, and the centred values, ``(n_entries,)``.
+
+        Raises:
+            DataError: the values are their means.
+        """
+        centring, histories = self.config.centring, dataset.histories
+        biased = centring in {"item", "user"}
+        rule = ProjectionRule(
+            biased=biased,
+            global_mean=float(histories.values.mean(dtype=np.float64)) if centring == "global" else 0.0,
+            row_centred=centring == "user",
+            needs_values=dataset.has_values,
+        )
+        item_factors = np.zeros((dataset.shape[1], self.config.factors + biased), dtype=np.float32)
+        if centring == "item":
+            item_factors[:, -1] = _item_means(histories, dataset.shape[1])
+        centred = rule.problem(histories, FixedSide(item_factors)).targets
+        if np.abs(centred).max() <= _NEGLIGIBLE * np.abs(histories.values).max():
+            raise DataError(
+                f"nothing is left of the values after centring by {centring}: all are equal to their means; "
+                "use another --set centring=…, or family ials"
+            )
+        return rule, item_factors, centred
 
 
 def _item_means(histories: Rows, n_items: int) -> Float32Array:

@@ -13,11 +13,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from models.families.base import FittedModel, LossWatch, check_factors, closing_sweep, silent
+from models.families.base import (
+    FittedModel,
+    LossWatch,
+    check_cpu,
+    check_factors,
+    check_ratings,
+    closing_sweep,
+    silent,
+)
 from models.families.sgd import (
     Rates,
     SGDConfig,
-    check_ratings,
     descend,
     initial_parameters,
     item_rows,
@@ -43,6 +50,12 @@ class SVDPP:
     def __init__(self, config: SVDPPConfig) -> None:
         self.config = config
 
+    def check(self, dataset: Dataset, *, device: Device = "cpu") -> None:
+        """Refuse a dataset; see `models.families.base.Family.check`."""
+        check_cpu("svdpp", device)
+        check_ratings("svdpp", dataset)
+        check_factors(self.config.factors, dataset.shape)
+
     def fit(
         self,
         dataset: Dataset,
@@ -53,8 +66,7 @@ class SVDPP:
     ) -> FittedModel:
         """Factorize; see `models.families.base.Family.fit`."""
         config = self.config
-        check_ratings(dataset, "svdpp", device)
-        check_factors(config.factors, dataset)
+        self.check(dataset, device=device)
         parameters = initial_parameters(dataset.shape, config.factors, rng)
         rates = Rates(
             factors=np.float32(config.learning_rate),

@@ -18,12 +18,19 @@ import numpy as np
 from pydantic import Field
 
 from models.errors import DataError
-from models.families.base import FittedModel, LossWatch, check_factors, row_solutions, silent
+from models.families.base import (
+    FittedModel,
+    LossWatch,
+    check_cpu,
+    check_factors,
+    check_ratings,
+    row_solutions,
+    silent,
+)
 from models.families.sgd import (
     Entries,
     Rates,
     SGDConfig,
-    check_ratings,
     descend,
     initial_parameters,
     item_rows,
@@ -80,6 +87,13 @@ class TimeSVDPP:
     def __init__(self, config: TimeSVDPPConfig) -> None:
         self.config = config
 
+    def check(self, dataset: Dataset, *, device: Device = "cpu") -> None:
+        """Refuse a dataset; see `models.families.base.Family.check`."""
+        check_cpu("timesvdpp", device)
+        check_ratings("timesvdpp", dataset)
+        _timestamps(dataset)
+        check_factors(self.config.factors, dataset.shape)
+
     def fit(
         self,
         dataset: Dataset,
@@ -90,12 +104,8 @@ class TimeSVDPP:
     ) -> TimeSVDPPModel:
         """Factorize; see `models.families.base.Family.fit`."""
         config = self.config
-        check_ratings(dataset, "timesvdpp", device)
-        if dataset.timestamps is None:
-            raise DataError(
-                "family timesvdpp needs to know when: name the table's --time-column, or use family svdpp"
-            )
-        check_factors(config.factors, dataset)
+        self.check(dataset, device=device)
+        timestamps = _timestamps(dataset)
         histories = dataset.histories
         rule = TimeSVDPPRule(
             global_mean=float(histories.values.mean(dtype=np.float64)),
@@ -104,16 +114,16 @@ class TimeSVDPP:
             drift_scale=config.drift_scale,
             period_seconds=config.period_seconds,
             period_regularization=config.period_regularization,
-            bin_edges=_equal_bins(dataset.timestamps, config.bins),
+            bin_edges=_equal_bins(timestamps, config.bins),
         )
         periods = Periods.of(histories, config.period_seconds)
-        bins = histories.indices.astype(np.int64) * config.bins + rule.bins(dataset.timestamps)
+        bins = histories.indices.astype(np.int64) * config.bins + rule.bins(timestamps)
         bin_sizes = np.bincount(bins)
         entries = Entries(
             histories.indptr,
             histories.indices,
             histories.values,
-            drifts=rule.drift(dataset.timestamps, histories.row_numbers, histories),
+            drifts=rule.drift(timestamps, histories.row_numbers, histories),
             periods=periods.of_entry,
             period_ridges=(config.period_regularization / periods.sizes[periods.of_entry]).astype(np.float32),
             bins=bins,
@@ -141,6 +151,19 @@ class TimeSVDPP:
         solutions = row_solutions(rule, histories, items)
         vectors = rule.complete(solutions, histories, items).astype(np.float32)
         return TimeSVDPPModel(rule, vectors, items, watch.losses, solutions, histories)
+
+
+def _timestamps(dataset: Dataset) -> PointerArray:
+    """When the entries were.
+
+    Raises:
+        DataError: nobody knows.
+    """
+    if dataset.timestamps is None:
+        raise DataError(
+            "family timesvdpp needs to know when: name the table's --time-column, or use family svdpp"
+        )
+    return dataset.timestamps
 
 
 def _equal_bins(times: PointerArray, n_bins: int) -> tuple[int, ...]:

@@ -277,9 +277,9 @@ def test_an_item_that_nobody_likes_has_no_direction(family):
     [
         ("svd", {"factors": 1, "centring": "global"}, np.full((4, 3), 3.0), "another --set centring"),
         ("svd", {"factors": 1, "centring": "user"}, np.full((4, 3), 3.0), "another --set centring"),
-        ("svd", {"factors": 1}, np.zeros((4, 3)), "another --set centring"),
+        ("svd", {"factors": 1}, np.zeros((4, 3)), "only values of 0; name another --value-column"),
         ("ials", {"factors": 1, "weighting": "bm25"}, np.ones((2, 2)), "another --set weighting"),
-        ("ials", {"factors": 1}, np.zeros((3, 3)), "another --set weighting"),
+        ("ials", {"factors": 1}, np.zeros((3, 3)), "only values of 0; name another --value-column"),
         ("ials", {"factors": 1}, np.full((3, 3), -1.0), "no value is positive"),
         ("ials_implicit", {"factors": 1}, np.full((3, 3), -1.0), "no value is positive"),
         ("ials_implicit", {"factors": 1, "weighting": "bm25"}, np.ones((2, 2)), "another --set weighting"),

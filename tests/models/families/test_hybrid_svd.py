@@ -196,7 +196,7 @@ def test_data_that_it_cannot_take_is_refused(table, dataset):
     with pytest.raises(DataError, match="only values of 0"):
         fit(replace(make_dataset(np.zeros((5, 30))), metadata=dataset.metadata), factors=3)
     for shape in ((1, 30), (30, 1)):
-        with pytest.raises(ConfigError, match="too few to factorize"):
+        with pytest.raises(DataError, match="too few to factorize"):
             fit(
                 replace(make_dataset(np.ones(shape)), metadata=dataset.metadata),
                 factors=1,

@@ -64,5 +64,5 @@ def test_a_half_life_without_timestamps_is_refused_with_the_remedy():
 def test_a_gpu_is_refused():
     """Asking for a GPU never counts on the CPU instead."""
     family = FAMILIES["popularity"].make(configure("popularity", {}))
-    with pytest.raises(ConfigError, match="runs on the CPU only"):
+    with pytest.raises(ConfigError, match="trains on the CPU only"):
         family.fit(make_dataset(np.ones((2, 2))), rng=np.random.default_rng(0), device="cuda")
