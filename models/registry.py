@@ -20,12 +20,24 @@ from models.families.popularity import Popularity, PopularityConfig
 from models.families.svd import SVD, SVDConfig
 from models.families.svdpp import SVDPP, SVDPPConfig
 from models.families.timesvdpp import TimeSVDPP, TimeSVDPPConfig
+from models.row_rules import (
+    ExplicitRule,
+    ImplicitRule,
+    KLRule,
+    ObliqueProjectionRule,
+    PopularityRule,
+    ProjectionRule,
+    SVDPPRule,
+    TimeSVDPPRule,
+    UnobservedRule,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from models.families.base import Family, FamilyConfig
     from models.families.item_to_item import Baseline
+    from models.row_rules import Convention, Duplicates
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +47,20 @@ class FamilyEntry:
     Attributes:
         config: the class of its hyperparameters.
         make: makes the family.
+        rule: the convention of its row problem.
         scores_unseen_items: whether items with metadata but without interactions get factors.
     """
 
     config: type[FamilyConfig]
     make: Callable[[Any], Family]
+    rule: type[Convention]
     scores_unseen_items: bool = False
+
+    @property
+    def duplicates(self) -> Duplicates:
+        """What several rows of one user and item come to, unless somebody says otherwise."""
+        policy: Duplicates = self.rule.model_fields["duplicates"].default
+        return policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +72,16 @@ class BaselineEntry:
 
 
 FAMILIES: dict[str, FamilyEntry] = {
-    "als": FamilyEntry(ALSConfig, ALS),
-    "funk_svd": FamilyEntry(FunkSVDConfig, FunkSVD),
-    "hybrid_svd": FamilyEntry(HybridSVDConfig, HybridSVD, scores_unseen_items=True),
-    "ials": FamilyEntry(IALSConfig, IALS),
-    "ials_implicit": FamilyEntry(IALSImplicitConfig, IALSImplicit),
-    "nmf": FamilyEntry(NMFConfig, NMF),
-    "popularity": FamilyEntry(PopularityConfig, Popularity),
-    "svd": FamilyEntry(SVDConfig, SVD),
-    "svdpp": FamilyEntry(SVDPPConfig, SVDPP),
-    "timesvdpp": FamilyEntry(TimeSVDPPConfig, TimeSVDPP),
+    "als": FamilyEntry(ALSConfig, ALS, ExplicitRule),
+    "funk_svd": FamilyEntry(FunkSVDConfig, FunkSVD, ExplicitRule),
+    "hybrid_svd": FamilyEntry(HybridSVDConfig, HybridSVD, ObliqueProjectionRule, scores_unseen_items=True),
+    "ials": FamilyEntry(IALSConfig, IALS, UnobservedRule),
+    "ials_implicit": FamilyEntry(IALSImplicitConfig, IALSImplicit, ImplicitRule),
+    "nmf": FamilyEntry(NMFConfig, NMF, KLRule),
+    "popularity": FamilyEntry(PopularityConfig, Popularity, PopularityRule),
+    "svd": FamilyEntry(SVDConfig, SVD, ProjectionRule),
+    "svdpp": FamilyEntry(SVDPPConfig, SVDPP, SVDPPRule),
+    "timesvdpp": FamilyEntry(TimeSVDPPConfig, TimeSVDPP, TimeSVDPPRule),
 }
 BASELINES: dict[str, BaselineEntry] = {
     "ease": BaselineEntry(EASEConfig, EASE),

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 FamilyName = StrEnum("FamilyName", list(EVALUATED))  # type: ignore[misc]
 PresetName = StrEnum("PresetName", list(PRESETS))  # type: ignore[misc]
 
+_SUMMED = ", ".join(name for name, entry in FAMILIES.items() if entry.duplicates == "sum")
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -79,7 +81,7 @@ def _train(
     ] = [],  # noqa: B006 - typer copies it
     duplicates: Annotated[
         Literal["sum", "max", "last", "error"] | None,
-        typer.Option(help="Several rows of one user and item. Default: sum for ials and nmf, else last."),
+        typer.Option(help=f"Several rows of one user and item. Default: sum for {_SUMMED}, else last."),
     ] = None,
     on_bad_row: Annotated[Literal["stop", "skip"], typer.Option()] = "stop",
     min_user_interactions: Annotated[int, typer.Option(min=1)] = 1,
@@ -145,7 +147,7 @@ def _train(
         layout,
         metadata=metadata,
         with_unseen_items=FAMILIES[chosen.family].scores_unseen_items,
-        duplicates=duplicates or ("sum" if chosen.family in {"ials", "ials_implicit", "nmf"} else "last"),
+        duplicates=duplicates or FAMILIES[chosen.family].duplicates,
         on_bad_row=on_bad_row,
         least=(min_user_interactions, min_item_interactions),
         console=console,

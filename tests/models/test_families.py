@@ -76,6 +76,14 @@ def test_fold_in_of_every_users_history_is_the_stored_vector(family, hyperparame
 
 
 @every_recipe
+def test_the_registry_knows_how_a_family_takes_duplicates(family, hyperparameters, dataset):
+    """A table is read as the rule that is served says of posted histories."""
+    rule = fit(family, hyperparameters, dataset).rule
+    assert type(rule) is FAMILIES[family].rule
+    assert rule.duplicates == FAMILIES[family].duplicates
+
+
+@every_recipe
 def test_a_fit_is_a_function_of_the_seed(family, hyperparameters, dataset):
     """The same seed gives the same model, bit for bit; shapes and dtypes are as promised."""
     first, second = (fit(family, hyperparameters, dataset, seed=5) for _ in range(2))
