@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 import logging
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.metrics import Metrics
+from app.recommender import Recommender
 from app.served import Served
+from app.snapshot import IndexName
 from app.source import ModelSource
 from models.errors import ArtifactError, NoArtifactError
 
@@ -39,6 +42,19 @@ class ModelHolder:
         self._metrics = metrics
         self._seen: Hashable | None = None
         self._one_at_a_time = asyncio.Lock()
+        self._swapping = threading.Lock()
+
+    def search_exactly(self, version: str, index: IndexName) -> None:
+        """Have one index answer exactly from now on, if this version is served still. From any thread."""
+        served = self.served
+        if served is None or served.version != version:
+            return
+        snapshot = served.recommender.snapshot
+        exact = getattr(snapshot, index).without_graph()
+        exactly = Served(Recommender(snapshot.with_retriever(index, exact)), self._metrics)
+        with self._swapping:
+            if self.served is served:
+                self.served = exactly
 
     async def reload(self) -> Swap:
         """Look for a new model now, and serve it.
@@ -89,7 +105,8 @@ class ModelHolder:
             raise ArtifactError(f"loading it failed ({type(error).__name__}); see the log") from error
         seconds = time.perf_counter() - started
         manifest = recommender.snapshot.manifest
-        self.served = Served(recommender, self._metrics)
+        with self._swapping:
+            self.served = Served(recommender, self._metrics)
         self._metrics.model_loaded(
             version=self.served.version,
             family=manifest.family,

@@ -19,6 +19,7 @@ from app.gateway import Gateway
 from app.holder import ModelHolder
 from app.limits import Limits
 from app.metrics import Metrics
+from app.recall_monitor import RecallMonitor
 from app.routes import ROUTERS, operations
 from app.settings import Settings, settings_or_exit
 from app.slots import InFlight
@@ -64,7 +65,8 @@ def create_app(settings: Settings | None = None, *, source: ModelSource | None =
     """
     settings = settings or settings_or_exit()
     metrics = Metrics()
-    holder = ModelHolder(source or ArtifactDirectory(settings.artifacts), metrics)
+    monitor = RecallMonitor(settings.recall_sample, metrics)
+    holder = ModelHolder(source or ArtifactDirectory(settings.artifacts, monitor.watched), metrics)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -73,7 +75,8 @@ def create_app(settings: Settings | None = None, *, source: ModelSource | None =
             app.state.pool = pool
             await holder.look()
             watcher = asyncio.create_task(holder.watch(settings.reload_seconds))
-            yield
+            with monitor.running(holder):
+                yield
             watcher.cancel()
 
     in_flight = InFlight.within(settings)

@@ -9,6 +9,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from app.snapshot import INDEXES
+
 CONTENT_TYPE = CONTENT_TYPE_LATEST.encode()
 
 _REQUEST_SECONDS = (
@@ -73,6 +75,24 @@ class Metrics:
         self._shortfalls = Counter(
             "foldrec_shortfall_total", "Lists shorter than k: too few eligible items.", registry=registry
         )
+        self._recall = Gauge(
+            "foldrec_recall_estimate",
+            "Mean recall of the last thousand lists that were answered again exactly.",
+            ["index"],
+            registry=registry,
+        )
+        self._recall_samples = Counter(
+            "foldrec_recall_samples_total",
+            "Lists drawn to be answered again, by what came of it.",
+            ["index", "result"],
+            registry=registry,
+        )
+        self._recall_falls = Counter(
+            "foldrec_recall_falls_total",
+            "Falls of the recall below its certificate: from then on the index answers exactly.",
+            ["index"],
+            registry=registry,
+        )
         self._model = Gauge(
             "foldrec_model_info", "What is being served.", ["version", "family"], registry=registry
         )
@@ -96,6 +116,8 @@ class Metrics:
         )
         for result in ("loaded", "refused"):
             self._reloads.labels(result)
+        for index in INDEXES:
+            self._recall_falls.labels(index)
         self._series: dict[tuple[str, int], _RequestSeries] = {}
 
     def request(self, route: str, status: int, seconds: float) -> None:
@@ -124,6 +146,20 @@ class Metrics:
         if answer["shortfall"]:
             self._shortfalls.inc()
 
+    def recall_checked(self, index: str, estimate: float) -> None:
+        """Show the recall that a graph is found to have."""
+        self._recall.labels(index).set(estimate)
+        self._recall_samples.labels(index, "checked").inc()
+
+    def recall_dropped(self, index: str) -> None:
+        """Count a list that was not answered again because too many waited."""
+        self._recall_samples.labels(index, "dropped").inc()
+
+    def recall_fell(self, index: str) -> None:
+        """Count a switch to the exact scan, whose recall is 1."""
+        self._recall.labels(index).set(1)
+        self._recall_falls.labels(index).inc()
+
     def in_flight(self, everything: Callable[[], float], heavy: Callable[[], float]) -> None:
         """Show what these return as the requests in flight."""
         self._in_flight.set_function(everything)
@@ -131,6 +167,7 @@ class Metrics:
 
     def model_loaded(self, *, version: str, family: str, created_at: datetime, seconds: float) -> None:
         """Say what is served from now on."""
+        self._recall.clear()
         self._model.clear()
         self._model.labels(version, family).set(1)
         self._load_seconds.set(seconds)

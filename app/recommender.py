@@ -54,4 +54,8 @@ class Recommender:
     def model(self) -> Body:
         """What is being served, with the evidence of its quality."""
         card = self.snapshot.manifest.model_dump(mode="json", exclude={"files"})
-        return {**card, "loaded_at": self.snapshot.loaded_at.isoformat()}
+        return {
+            **card,
+            "loaded_at": self.snapshot.loaded_at.isoformat(),
+            "live_recall": self.snapshot.live_recall(),
+        }

@@ -17,13 +17,12 @@ class Served:
     """Answers what :class:`~app.recommender.Recommender` answers and observes the metrics of each call."""
 
     def __init__(self, recommender: Recommender, metrics: Metrics) -> None:
-        manifest = recommender.snapshot.manifest
         self.recommender = recommender
         self.version = recommender.snapshot.version
         self.header = (b"x-model-version", self.version.encode())
-        self.entity_tags = EntityTags(self.version, software=version("foldrec"))
+        self.entity_tags = EntityTags(recommender.snapshot.state, software=version("foldrec"))
         self._metrics = metrics
-        self._observe_retrieval = metrics.retrieval(manifest.retrieval["recommend"].method)
+        self._observe_retrieval = metrics.retrieval(recommender.snapshot.recommend.method)
 
     def recommend(self, user_id: str, options: Options) -> Body:
         """Top-k for a user."""

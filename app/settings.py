@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     drain_seconds: int = Field(
         10, ge=1, le=3600, description="seconds that requests in flight are given to finish after SIGTERM"
     )
+    recall_sample: float = Field(
+        0.01, ge=0, le=1, description="share of the lists that are answered again exactly, to watch recall"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="`debug`, `info`, `warning` or `error`"
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
 
@@ -16,11 +16,17 @@ from models.index.retriever import open_retriever
 from models.row_rules import FixedSide
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from app.watched import Watch, WatchedRetriever
     from models.artifact import Artifact, Manifest
     from models.index.retriever import Retriever
     from models.types import RowArray
+
+IndexName: TypeAlias = Literal["recommend", "similar"]
+INDEXES: Final[tuple[IndexName, ...]] = ("recommend", "similar")
+"""The indexes over items; each has a certificate in the manifest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +42,48 @@ class Snapshot:
         similar_users: exact retrieval of users by cosine, biases left out.
         fold_in: the row problem against this version's items.
         by_popularity: item rows, most interactions first, int32, shape ``(n_items,)``.
+        watches: what is watched of the retrieval, and what was found.
     """
 
     artifact: Artifact
     loaded_at: datetime
     load_seconds: float
-    recommend: Retriever
-    similar: Retriever
+    recommend: Retriever | WatchedRetriever
+    similar: Retriever | WatchedRetriever
     similar_users: ExactIndex
     fold_in: FoldIn
     by_popularity: RowArray
+    watches: Mapping[IndexName, Watch] = field(default_factory=dict)
 
     @property
     def version(self) -> str:
         """The model version."""
         return self.artifact.manifest.model_version
+
+    @property
+    def state(self) -> str:
+        """The model version, and what no longer answers as its manifest says."""
+        fallen = [name for name, watch in self.watches.items() if watch.live.has_fallen]
+        return "+".join([self.version, *(f"exact-{name}" for name in fallen)])
+
+    def live_recall(self) -> dict[str, dict[str, Any]]:
+        """What was found of each index that is watched, as JSON."""
+        return {
+            name: {
+                "method": getattr(self, name).method,
+                "recall_estimate": watch.live.estimate,
+                "samples": watch.live.samples,
+                "floor": watch.live.floor,
+                "has_fallen": watch.live.has_fallen,
+            }
+            for name, watch in self.watches.items()
+        }
+
+    def with_retriever(self, index: IndexName, retriever: Retriever | WatchedRetriever) -> Snapshot:
+        """The same, another retriever answering for one index."""
+        return (
+            replace(self, recommend=retriever) if index == "recommend" else replace(self, similar=retriever)
+        )
 
     @property
     def manifest(self) -> Manifest:

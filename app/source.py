@@ -1,11 +1,12 @@
 """Where models come from: a directory of artifacts, or whatever a test puts in its place."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Protocol
 
 from app import snapshot
 from app.recommender import Recommender
+from app.snapshot import Snapshot
 from models.artifact import current_marker, current_version
 
 
@@ -23,10 +24,16 @@ class ModelSource(Protocol):
 
 
 class ArtifactDirectory:
-    """The version that ``CURRENT`` names in a directory that ``models.artifact.publish`` writes to."""
+    """The version that ``CURRENT`` names in a directory that ``models.artifact.publish`` writes to.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        root: the directory.
+        prepare: has the snapshot before it answers.
+    """
+
+    def __init__(self, root: Path, prepare: Callable[[Snapshot], Snapshot]) -> None:
         self._root = root
+        self._prepare = prepare
 
     def marker(self) -> Hashable | None:
         """Look at ``CURRENT`` in one system call."""
@@ -38,4 +45,4 @@ class ArtifactDirectory:
 
     def load(self) -> Recommender:
         """Open, verify and index the version."""
-        return Recommender(snapshot.load(self._root))
+        return Recommender(self._prepare(snapshot.load(self._root)))

@@ -9,6 +9,24 @@ from app.schemas.ids import VERSION
 from models.artifact import ItemFieldsCard, ModelCard
 
 
+class LiveRecall(Part):
+    """What is found when a share of an index's lists is answered again exactly."""
+
+    method: Annotated[
+        Literal["exact", "hnsw"],
+        Field(description="what answers now: `exact` once the recall has fallen", examples=["hnsw"]),
+    ]
+    recall_estimate: Annotated[
+        float | None,
+        Field(description="mean of the last thousand; null before the first", examples=[0.994]),
+    ]
+    samples: Annotated[int, Field(ge=0, description="lists that were answered again", examples=[1234])]
+    floor: Annotated[float, Field(description="what the certificate promises", examples=[0.99])]
+    has_fallen: Annotated[
+        bool, Field(description="the recall is below the floor, beyond chance", examples=[False])
+    ]
+
+
 class ServedModel(ModelCard):
     """What is being served, and the evidence for it: the manifest without its list of files."""
 
@@ -18,6 +36,10 @@ class ServedModel(ModelCard):
     libraries: dict[str, str]
     item_fields: ItemFieldsCard
     loaded_at: Annotated[AwareDatetime, Field(description="when this process loaded it")]
+    live_recall: Annotated[
+        dict[Literal["recommend", "similar"], LiveRecall],
+        Field(description="of each index that searches a graph; none where FOLDREC_RECALL_SAMPLE is 0"),
+    ]
 
 
 class Live(Part):

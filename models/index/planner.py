@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from models.index.certificate import GraphSetting, Measurement, RecallCertificate
 from models.index.hnsw import HnswIndex
+from models.index.recall import least_score
 from models.index.retriever import Retriever
 
 if TYPE_CHECKING:
@@ -46,8 +47,6 @@ _TURNS = 3
 _FIRST_EXCLUSIONS = 32
 _GATHERED = 1 / 8
 """Share of the rows that are scored one by one, to learn what a row costs."""
-_TIE = 1e-6
-"""Scores this close, as a share of the larger, are a tie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +203,7 @@ def _floors(exact: ExactIndex, queries: Queries) -> Float32Array:
     floors = np.full(len(queries), np.inf, dtype=np.float32)
     for number, (_, scores) in enumerate(exact.search_many(queries.vectors, K, queries.seen)):
         if len(scores):
-            floors[number] = scores[-1] - _TIE * abs(scores[-1])
+            floors[number] = least_score(scores)
     return floors
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from models.index.hnsw import HnswIndex
 
@@ -74,6 +74,15 @@ class Retriever:
         self._costs = costs
         self._graph = graph
         self._max_fetch = 0 if graph is None else min(max_fetch, len(graph))
+
+    @property
+    def method(self) -> Literal["exact", "hnsw"]:
+        """What answers a plain query."""
+        return "exact" if self._graph is None else "hnsw"
+
+    def without_graph(self) -> Retriever:
+        """The same, answering exactly."""
+        return Retriever(self.exact, None, max_fetch=0, costs=self._costs)
 
     def search(
         self, vector: Float32Array, k: int, excluded: RowArray, eligible: Eligible | None = None

@@ -68,9 +68,10 @@ class FakeRecommender:
         manifest = SimpleNamespace(
             family="ials",
             created_at=datetime.now(UTC),
-            retrieval={"recommend": SimpleNamespace(method="hnsw")},
         )
-        self.snapshot = SimpleNamespace(version=version, manifest=manifest)
+        self.snapshot = SimpleNamespace(
+            version=version, state=version, manifest=manifest, recommend=SimpleNamespace(method="hnsw")
+        )
         self.asked: list[tuple[Any, ...]] = []
         self.release = threading.Event()
 
@@ -207,6 +208,18 @@ def start() -> Iterator[ServiceFactory]:
 def fake(start: ServiceFactory) -> FakeService:
     """One service around a fake model, with the settings' defaults."""
     return start()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., httpx.Client]]:
+    """Serve what settings say; services stop with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def _serve(**settings: Any) -> httpx.Client:
+            url = stack.enter_context(running(create_app(Settings(**settings))))
+            return stack.enter_context(httpx.Client(base_url=url, timeout=20))
+
+        yield _serve
 
 
 Publish = Callable[..., str]

@@ -37,6 +37,7 @@ def test_every_setting_comes_from_its_variable(monkeypatch: pytest.MonkeyPatch) 
         "max_in_flight": ("99", 99),
         "max_heavy_in_flight": ("9", 9),
         "drain_seconds": ("3", 3),
+        "recall_sample": ("0.5", 0.5),
         "log_level": ("debug", "debug"),
         "access_log": ("true", True),
     }
