@@ -21,6 +21,7 @@ from app.limits import Limits
 from app.metrics import Metrics
 from app.recall_monitor import RecallMonitor
 from app.routes import ROUTERS, operations
+from app.routes import ROUTERS, operations, playground
 from app.settings import Settings, settings_or_exit
 from app.slots import InFlight
 from app.source import ArtifactDirectory, ModelSource
@@ -79,11 +80,12 @@ def create_app(settings: Settings | None = None, *, source: ModelSource | None =
                 yield
             watcher.cancel()
 
+    routers = (*ROUTERS, playground.router(settings.image_hosts)) if settings.playground else ROUTERS
     in_flight = InFlight.within(settings)
     metrics.in_flight(lambda: in_flight.all.taken, lambda: in_flight.heavy.taken)
     gateway = partial(
         Gateway,
-        operations=operations(),
+        operations=operations(routers),
         holder=holder,
         keys=KeyRing(settings.api_keys, settings.admin_key),
         limits=Limits(max_k=settings.max_k, max_body_bytes=settings.max_body_bytes),
@@ -103,6 +105,6 @@ def create_app(settings: Settings | None = None, *, source: ModelSource | None =
     app.state.holder = holder
     app.state.metrics = metrics
     app.state.retry_after = math.ceil(settings.reload_seconds)
-    for router in ROUTERS:
+    for router in routers:
         app.include_router(router)
     return app

@@ -1,6 +1,7 @@
 """Settings: environment variables ``FOLDREC_*``, typed, each with one line of documentation."""
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,11 +14,21 @@ from models.errors import ConfigError
 from models.spelling import did_you_mean
 
 PREFIX = "FOLDREC_"
+_HOST = re.compile(r"(https?://)?(\*\.)?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:\d{1,5})?")
 
 
-def _split_keys(value: object) -> object:
-    """Split ``"key-one,key-two"`` as it stands in an environment variable."""
-    return tuple(key.strip() for key in value.split(",") if key.strip()) if isinstance(value, str) else value
+def _split(value: object) -> object:
+    """Split ``"one,two"`` as it stands in an environment variable."""
+    return (
+        tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+    )
+
+
+def _image_host(host: str) -> str:
+    """Refuse what is no host of a Content-Security-Policy, or would be more than one."""
+    if not _HOST.fullmatch(host):
+        raise ValueError("a host is like images.example.org, *.example.org or http://127.0.0.1:9000")
+    return host
 
 
 def _header_safe(key: SecretStr) -> SecretStr:
@@ -29,6 +40,7 @@ def _header_safe(key: SecretStr) -> SecretStr:
 
 
 Key = Annotated[SecretStr, AfterValidator(_header_safe)]
+ImageHost = Annotated[str, AfterValidator(_image_host)]
 
 
 class Settings(BaseSettings):
@@ -41,7 +53,7 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 picks a free one")
     max_k: int = Field(1000, ge=1, le=100_000, description="largest `k` a request may ask for")
     max_body_bytes: int = Field(1_048_576, ge=1, description="largest request body, in bytes; over it: 413")
-    api_keys: Annotated[tuple[Key, ...], NoDecode, BeforeValidator(_split_keys)] = Field(
+    api_keys: Annotated[tuple[Key, ...], NoDecode, BeforeValidator(_split)] = Field(
         (), description="comma-separated keys, one of which `X-API-Key` must carry; none: no key is asked for"
     )
     admin_key: Key | None = Field(
@@ -73,6 +85,14 @@ class Settings(BaseSettings):
         "info", description="`debug`, `info`, `warning` or `error`"
     )
     access_log: bool = Field(False, description="one log line per request")
+    playground: bool = Field(
+        True, description="the page at `/` that shows what the service does; `off` removes it"
+    )
+    image_hosts: Annotated[tuple[ImageHost, ...], NoDecode, BeforeValidator(_split)] = Field(
+        (),
+        description="comma-separated hosts that the page may show pictures of items from (`image_url` in "
+        "their metadata), such as `images.example.org`",
+    )
 
     @model_validator(mode="after")
     def _admin_key_is_its_own(self) -> Self:

@@ -1,5 +1,6 @@
 """The endpoints. A handler is a line or two: ask the model, return what it says."""
 
+from collections.abc import Iterable
 from itertools import chain
 
 from fastapi import APIRouter
@@ -17,7 +18,7 @@ ROUTERS: tuple[APIRouter, ...] = (
 )
 
 
-def operations() -> list[Operation]:
-    """Return every operation of every router."""
-    routes = chain.from_iterable(router.routes for router in ROUTERS)
+def operations(routers: Iterable[APIRouter] = ROUTERS) -> list[Operation]:
+    """Return every operation of the routers; of the API's, unless others are given."""
+    routes = chain.from_iterable(router.routes for router in routers)
     return [route for route in routes if isinstance(route, Operation)]

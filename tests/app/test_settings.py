@@ -40,6 +40,8 @@ def test_every_setting_comes_from_its_variable(monkeypatch: pytest.MonkeyPatch) 
         "recall_sample": ("0.5", 0.5),
         "log_level": ("debug", "debug"),
         "access_log": ("true", True),
+        "playground": ("off", False),
+        "image_hosts": ("images.example.org, *.example.net", ["images.example.org", "*.example.net"]),
     }
     assert set(values) == set(Settings.model_fields)
     for field, (text, _) in values.items():
@@ -64,6 +66,7 @@ def _plain(value: Any) -> Any:
         ("FOLDREC_RELOAD_SECONDS", "nan", "FOLDREC_RELOAD_SECONDS='nan'"),
         ("FOLDREC_RELOAD_SECONDS", "inf", "FOLDREC_RELOAD_SECONDS='inf'"),
         ("FOLDREC_LOG_LEVEL", "loud", "FOLDREC_LOG_LEVEL='loud'"),
+        ("FOLDREC_IMAGE_HOSTS", "a.example; script-src *", "FOLDREC_IMAGE_HOSTS='a.example; script-src *'"),
         ("FOLDREC_MAXK", "10", "FOLDREC_MAXK is not a setting (did you mean 'FOLDREC_MAX_K'?)"),
         ("FOLDREC_THREAD", "2", "FOLDREC_THREAD is not a setting (did you mean 'FOLDREC_THREADS'?)"),
         (

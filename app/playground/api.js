@@ -1,0 +1,98 @@
+// The service, asked. Waits and asks again where waiting helps; every other refusal is thrown as a Problem.
+
+import * as notice from "./notice.js";
+
+/** A refusal that the panel has to show: `status`, the service's own sentence, the fields that it names. */
+export class Problem extends Error {
+  constructor(status, document) {
+    super(document.detail ?? `The service answered ${status}.`);
+    this.status = status;
+    this.type = document.type ?? "";
+    this.fields = (document.errors ?? []).map((each) => each.field);
+  }
+}
+
+const RETRY_SECONDS = 3;
+let key = null; // in memory only
+let keyed = null; // the question for the key, while it is open
+let version = null;
+
+export const changes = new EventTarget(); // "model": another one is served
+
+export const get = (path, parameters = {}) => ({ method: "GET", path: path + query(parameters) });
+
+export const post = (path, body) => ({ method: "POST", path, body });
+
+function query(parameters) {
+  const pairs = Object.entries(parameters).map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
+  return pairs.length ? `?${pairs.join("&")}` : "";
+}
+
+/** Ask, and return the answer's JSON; throws Problem, and AbortError once the `signal` says so. */
+export async function ask(request, signal) {
+  for (;;) {
+    signal?.throwIfAborted();
+    const response = await sent(request, signal);
+    if (response === null) {
+      await notice.gone(RETRY_SECONDS);
+    } else if (response.status === 401) {
+      const used = response.used;
+      if (used === key) await asked(key !== null);
+    } else if (response.status === 503 || response.status === 429) {
+      const seconds = Number(response.headers.get("Retry-After")) || RETRY_SECONDS;
+      await (response.status === 503 ? notice.notReady : notice.busy)(seconds);
+    } else {
+      notice.well();
+      noteVersion(response.headers.get("X-Model-Version"));
+      const answer = await response.json().catch(() => ({}));
+      if (response.ok) return answer;
+      throw new Problem(response.status, answer);
+    }
+  }
+}
+
+async function sent({ method, path, body }, signal) {
+  const headers = {};
+  if (body) headers["Content-Type"] = "application/json";
+  const used = key;
+  if (used !== null) headers["X-API-Key"] = used;
+  try {
+    const response = await fetch(address(path), {
+      method, headers, signal, body: body && JSON.stringify(body), cache: "no-cache",
+    });
+    response.used = used;
+    return response;
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    return null;
+  }
+}
+
+/** Ask for the key, once for however many requests want it. */
+async function asked(wrong) {
+  keyed ??= notice.askKey(wrong).then((typed) => {
+    key = typed;
+    keyed = null;
+  });
+  await keyed;
+}
+
+function noteVersion(served) {
+  if (!served || served === version) return;
+  const first = version === null;
+  version = served;
+  if (!first) changes.dispatchEvent(new Event("model"));
+}
+
+// Below the page, wherever that is mounted.
+const address = (path) => new URL(path, new URL(".", location.href)).href;
+
+/** The request as a command; a key stands there by the name of a shell variable. */
+export function asCurl({ method, path, body }) {
+  const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+  const parts = ["curl", quoted(address(path))];
+  if (method !== "GET") parts.splice(1, 0, "-X", method);
+  if (key !== null) parts.push("-H", '"X-API-Key: $API_KEY"');
+  if (body) parts.push("-H", quoted("Content-Type: application/json"), "-d", quoted(JSON.stringify(body)));
+  return parts.join(" ");
+}
