@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.answers.catalogue import Catalogue
+from app.answers.directions import ItemDirections
 from app.answers.explanations import Explanations
 from app.answers.items import Items
 from app.answers.neighbours import Neighbours
 from app.answers.options import Body, Options
+from app.answers.ordering import Ordering
 from app.answers.pairs import Pairs
 from app.answers.personal import PersonalLists
 from app.answers.what_if import WhatIf
@@ -36,8 +38,10 @@ class Recommender:
         self.snapshot = snapshot
         catalogue = Catalogue(snapshot)
         explanations = Explanations(snapshot, catalogue)
-        personal = PersonalLists(snapshot, catalogue, explanations)
-        neighbours = Neighbours(snapshot, catalogue, explanations)
+        directions = ItemDirections(snapshot)
+        ordering = Ordering(snapshot, directions)
+        personal = PersonalLists(snapshot, catalogue, explanations, ordering)
+        neighbours = Neighbours(snapshot, catalogue, explanations, directions, ordering)
         pairs = Pairs(snapshot, catalogue)
         self.recommend = personal.recommend
         self.recommend_many = personal.recommend_many

@@ -13,7 +13,8 @@ from models.errors import ArtifactError
 from models.fold_in import FoldIn
 from models.index.exact import ExactIndex, inverse_norms
 from models.index.retriever import open_retriever
-from models.row_rules import FixedSide
+from models.posterior import Posterior, noise_variance
+from models.row_rules import FixedSide, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 IndexName: TypeAlias = Literal["recommend", "similar"]
 INDEXES: Final[tuple[IndexName, ...]] = ("recommend", "similar")
 """The indexes over items; each has a certificate in the manifest."""
+_SAMPLED_USERS = 256
+"""Users from whose residuals the noise is estimated: some 0.1 s of loading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class Snapshot:
         similar: retrieval of items by cosine, biases left out.
         similar_users: exact retrieval of users by cosine, biases left out.
         fold_in: the row problem against this version's items.
+        posterior: how sure scores are; None where the rule is not Gaussian.
         by_popularity: item rows, most interactions first, int32, shape ``(n_items,)``.
         watches: what is watched of the retrieval, and what was found.
     """
@@ -52,6 +56,7 @@ class Snapshot:
     similar: Retriever | WatchedRetriever
     similar_users: ExactIndex
     fold_in: FoldIn
+    posterior: Posterior | None
     by_popularity: RowArray
     watches: Mapping[IndexName, Watch] = field(default_factory=dict)
 
@@ -119,6 +124,10 @@ def load(root: Path) -> Snapshot:
     )
     for name in sorted(needed - artifact.manifest.files.keys()):
         raise ArtifactError(f"{artifact.directory}: its rule looks up {name}, which is missing; train again")
+    fold_in = FoldIn(side, rule)
+    posterior = None
+    if isinstance(rule, Rule) and rule.gaussian:
+        posterior = Posterior(side, rule, _noise_variance(artifact, fold_in))
     finished = datetime.now(UTC)
     return Snapshot(
         artifact=artifact,
@@ -127,6 +136,15 @@ def load(root: Path) -> Snapshot:
         recommend=recommend,
         similar=similar,
         similar_users=ExactIndex(users, scale=inverse_norms(users)),
-        fold_in=FoldIn(side, rule),
+        fold_in=fold_in,
+        posterior=posterior,
         by_popularity=np.argsort(-artifact.popularity, kind="stable").astype(np.int32),
     )
+
+
+def _noise_variance(artifact: Artifact, fold_in: FoldIn) -> float:
+    """That of a sample of the users."""
+    users = np.flatnonzero(artifact.histories.lengths)
+    sample = np.random.default_rng(0).permutation(users)[:_SAMPLED_USERS]
+    rows = (fold_in.solve(artifact.histories.only(user)) for user in sample.tolist())
+    return noise_variance(rows, len(artifact.items))

@@ -113,12 +113,19 @@ class _LeastSquaresSolver:
         else:
             solution = solve_row(observed, self._gram, problem)
         completed = self._rule.complete(solution.vector[np.newaxis, :], history, self._side)
-        return _LeastSquaresSolution(completed[0], observed, problem, solution)
+        return LeastSquaresSolution(completed[0], observed, problem, solution)
 
 
 @dataclass(frozen=True, slots=True)
-class _LeastSquaresSolution:
-    """xᵀp = Σᵢ tᵢ · xᵀA⁻¹xᵢ: one solve with the row's Cholesky factor takes every score apart."""
+class LeastSquaresSolution:
+    """xᵀp = Σᵢ tᵢ · xᵀA⁻¹xᵢ: one solve with the row's Cholesky factor takes every score apart.
+
+    Attributes:
+        completed: the factor row that the solution became, shape ``(D,)``.
+        observed: the design of the entries, float64, shape ``(n, d)``.
+        problem: g, w, t and ρ of the row.
+        solution: p, and A to be divided by.
+    """
 
     completed: FloatArray
     observed: Float64Array
@@ -126,9 +133,11 @@ class _LeastSquaresSolution:
     solution: RowSolution
 
     def factor_row(self) -> FloatArray:
+        """The row in the layout of a stored factor row, shape ``(D,)``."""
         return self.completed
 
     def parts(self, asked: Float64Array) -> Float64Array:
+        """What each entry adds to xᵀp for the rows x of `asked` ``(m, d)``: shape ``(m, n)``."""
         parts: Float64Array = self.solution.inverse_times(asked.T).T @ self.observed.T * self.problem.targets
         return parts
 

@@ -6,17 +6,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from app.answers.directions import normalized
 from app.answers.explanations import afford_lists
+from app.answers.ordering import pool_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.answers.catalogue import Catalogue
+    from app.answers.directions import ItemDirections
     from app.answers.explanations import Explanations
     from app.answers.options import Body, Options
+    from app.answers.ordering import Ordering
     from app.snapshot import Snapshot
     from models.index.base import Eligible, Index
-    from models.types import Float32Array, Float64Array, FloatArray, RowArray
+    from models.types import Float32Array, Float64Array, RowArray
 
 _NOTHING = np.empty(0, dtype=np.int32)
 _CANCELLED = 1e-6
@@ -26,12 +30,21 @@ _CANCELLED = 1e-6
 class Neighbours:
     """Lists of what is near."""
 
-    def __init__(self, snapshot: Snapshot, catalogue: Catalogue, explanations: Explanations) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        catalogue: Catalogue,
+        explanations: Explanations,
+        directions: ItemDirections,
+        ordering: Ordering,
+    ) -> None:
         self._snapshot = snapshot
         self._artifact = snapshot.artifact
         self._rule = snapshot.manifest.row_rule
         self._catalogue = catalogue
         self._explanations = explanations
+        self._directions = directions
+        self._ordering = ordering
 
     def similar(self, item_id: str, options: Options) -> Body:
         """The items most like an item, by cosine.
@@ -41,7 +54,7 @@ class Neighbours:
         """
         item = self._catalogue.item_row(item_id)
         seeds = np.array([item], dtype=np.int32)
-        return {"item_id": item_id, **self._nearest_items(seeds, self._directions(seeds), options)}
+        return {"item_id": item_id, **self._nearest_items(seeds, self._directions.of(seeds), options)}
 
     def similar_basket(self, seeds: Sequence[tuple[str, float]], options: Options) -> Body:
         """The items most like a weighted set of items: cosine to Σ wᵢ qᵢ/|qᵢ|. Negative weights push away.
@@ -56,7 +69,7 @@ class Neighbours:
         rows = np.array([row for row, _ in known], dtype=np.int32)
         weights = np.array([weight for _, weight in known])
         weights /= np.abs(weights).max() or 1.0
-        pulls = weights[:, np.newaxis] * self._directions(rows)
+        pulls = weights[:, np.newaxis] * self._directions.of(rows)
         if np.linalg.norm(pulls.sum(axis=0)) < _CANCELLED * np.abs(weights).sum():
             pulls[:] = 0  # what is left where opposite weights cancel is rounding
         ignored = [seed for seed, _ in seeds if seed not in items]
@@ -69,7 +82,7 @@ class Neighbours:
             UnknownUserError: there is no such user.
         """
         user = self._catalogue.user_row(user_id)
-        direction = _normalized(self._rule.without_bias(self._artifact.user_factors[user]))
+        direction = normalized(self._rule.without_bias(self._artifact.user_factors[user]))
         rows, scores = _nearest(self._snapshot.similar_users, direction, k, np.array([user], dtype=np.int32))
         external = self._catalogue.users.external
         users = [
@@ -90,16 +103,19 @@ class Neighbours:
         excluded = self._catalogue.excluded(np.unique(seeds).astype(np.int32), options.exclude)
         rows, cosines = _nearest(
             self._snapshot.similar,
-            _normalized(pulls.sum(axis=0)),
-            options.k,
+            normalized(pulls.sum(axis=0)),
+            pool_size(options.k) if options.diversity else options.k,
             excluded,
             self._catalogue.eligible(options),
         )
+        if options.diversity:
+            chosen = self._ordering.chosen(rows, cosines, options)
+            rows, cosines = rows[chosen], cosines[chosen]
         items = self._catalogue.listed(rows, cosines)
         if options.explain:
             # cos(Σ pulls, q) = Σ pull·q/|q| / |Σ pulls|
             length = np.linalg.norm(pulls.sum(axis=0)) or 1.0
-            parts = self._directions(rows) @ pulls.T / length
+            parts = self._directions.of(rows) @ pulls.T / length
             self._explanations.add(items, rows, seeds, parts, np.zeros(len(rows)), options.explain_top)
         return {
             "model_version": self._catalogue.version,
@@ -107,18 +123,6 @@ class Neighbours:
             "shortfall": options.k - len(items),
             "items": items,
         }
-
-    def _directions(self, items: RowArray) -> Float64Array:
-        """The items' factors at length 1, or zeros: float64, shape ``(len(items), d)``."""
-        return _normalized(self._rule.without_bias(self._artifact.item_factors[items]))
-
-
-def _normalized(vectors: FloatArray) -> Float64Array:
-    """Vectors ``(…, d)`` at length 1, or zeros where they have no direction: float64."""
-    wide = vectors.astype(np.float64)
-    norms = np.linalg.norm(wide, axis=-1, keepdims=True)
-    directions: Float64Array = np.divide(wide, norms, out=np.zeros_like(wide), where=norms > 0)
-    return directions
 
 
 def _nearest(

@@ -27,3 +27,12 @@ class Options:
     explain: bool = False
     explain_top: int | None = None
     on_unknown: Literal["fallback", "error"] = "fallback"
+    diversity: float = 0.0
+    uncertainty: bool = False
+    explore: Literal["thompson", "ucb"] | None = None
+    seed: int = 0
+
+    @property
+    def needs_row(self) -> bool:
+        """Whether a stored vector does not do: the history has to be folded in."""
+        return self.explain or self.uncertainty or self.explore is not None

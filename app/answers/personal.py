@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from app.answers.explanations import afford_lists
+from app.answers.ordering import add_to, pool_size
 from app.posted_history import HistoryReader
 from models.errors import RequestError, UnknownItemError
 from models.row_solve import SingularRowError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from app.answers.catalogue import Catalogue
     from app.answers.explanations import Explanations
     from app.answers.options import Body, Options
+    from app.answers.ordering import Ordering
     from app.posted_history import Interaction
     from app.snapshot import Snapshot
     from models.fold_in import FoldedRow
@@ -43,13 +45,16 @@ class Folded:
 class PersonalLists:
     """Top-k by inner product with a stored or a folded-in row."""
 
-    def __init__(self, snapshot: Snapshot, catalogue: Catalogue, explanations: Explanations) -> None:
+    def __init__(
+        self, snapshot: Snapshot, catalogue: Catalogue, explanations: Explanations, ordering: Ordering
+    ) -> None:
         self._snapshot = snapshot
         self._artifact = snapshot.artifact
         self._histories = snapshot.artifact.histories
         self._rule = snapshot.manifest.row_rule
         self._catalogue = catalogue
         self._explanations = explanations
+        self._ordering = ordering
         self._reader = HistoryReader(snapshot.artifact.items, snapshot.manifest)
 
     def recommend(self, user_id: str, options: Options) -> Body:
@@ -58,6 +63,8 @@ class PersonalLists:
         Raises:
             UnknownUserError: there is no such user and `on_unknown` is ``"error"``.
         """
+        if options.needs_row:
+            self._ordering.check(options)
         user = self._catalogue.users.get(user_id)
         if user is None:
             if options.on_unknown == "error":
@@ -65,7 +72,7 @@ class PersonalLists:
             return self._popular("unknown_user", options, user_id=user_id)
         seen, _ = self._histories.row(user)
         row = None
-        if options.explain:
+        if options.needs_row and len(seen):
             afford_lists(options, [len(seen)])
             row = self._snapshot.fold_in.solve(self._histories.only(user))
         return self._personal(
@@ -92,6 +99,8 @@ class PersonalLists:
 
     def folded(self, interactions: Sequence[Interaction], options: Options) -> Folded:
         """Fold a posted history in; the first half of `fold_in`, whose errors it raises."""
+        if options.needs_row:
+            self._ordering.check(options)
         history, ignored = self._reader.read(interactions)
         if len(history.indices) == 0:
             if options.on_unknown == "error":
@@ -125,18 +134,27 @@ class PersonalLists:
         options: Options,
         **about: Any,  # noqa: ANN401
     ) -> Body:
-        """Top-k by inner product with `vector`; `row` is the folded-in history, for explanations."""
+        """Top-k by inner product with `vector`; `row` is the folded-in history, where it is needed."""
         if not options.exclude_seen:
             seen = _NOTHING
         excluded = self._catalogue.excluded(seen, options.exclude)
-        rows, scores = self._snapshot.recommend.search(
-            self._rule.query(vector), options.k, excluded, self._catalogue.eligible(options)
-        )
+        eligible = self._catalogue.eligible(options)
+        explored = None
+        if options.diversity or options.explore is not None:
+            rows, scores, explored = self._ordering.best(vector, row, options, excluded, eligible)
+        else:
+            rows, scores = self._snapshot.recommend.search(
+                self._rule.query(vector), options.k, excluded, eligible
+            )
         if self._indifferent(vector, scores):
             # Such as after a history of dislikes only: any order of the items would be a guess.
             return self._popular("no_preference", options, seen, **about)
         shift = self._rule.shift(vector)
         items = self._catalogue.listed(rows, scores + np.float32(shift) if shift else scores)
+        if explored is not None:
+            add_to(items, "explored_score", explored)
+        if options.uncertainty and row is not None:
+            add_to(items, "score_std", self._ordering.deviations(row, rows))
         if options.explain and row is not None:
             self._explanations.of_history(items, rows, row, options.explain_top)
         return self._list(source, None, items, options.k, **about)
@@ -156,8 +174,12 @@ class PersonalLists:
     ) -> Body:
         """The items with most interactions, said to be so; the score is their number."""
         excluded = self._catalogue.excluded(seen, options.exclude)
-        rows = self._most_popular(options.k, excluded, self._catalogue.eligible(options))
+        n_candidates = pool_size(options.k) if options.diversity else options.k
+        rows = self._most_popular(n_candidates, excluded, self._catalogue.eligible(options))
         counts = self._artifact.popularity[rows].astype(np.float64)
+        if options.diversity:
+            chosen = self._ordering.chosen(rows, counts, options)
+            rows, counts = rows[chosen], counts[chosen]
         items = self._catalogue.listed(rows, counts)
         if options.explain:
             nothing = np.empty((len(rows), 0))

@@ -21,6 +21,12 @@ Intercept = Annotated[
 _BECAUSE = "largest first; with intercept and rest it sums to the score"
 
 
+# Members that are absent, never null, where there is nothing to say.
+_Rank = Annotated[int | None, WithJsonSchema({"type": "integer", "minimum": 1})]
+_Difference = Annotated[int | None, WithJsonSchema({"type": "integer"})]
+_Number = Annotated[float | None, WithJsonSchema({"type": "number"})]
+
+
 class Contribution(Part):
     """What one history item, or one seed, adds to a score."""
 
@@ -30,12 +36,24 @@ class Contribution(Part):
 
 
 class RecommendedItem(Part):
-    """One item of a list. `title` and the members after `rank` are there when `explain` was asked for."""
+    """One item of a list. `title`, and what follows `rank`, are there where asked for."""
 
     item_id: ItemId
     title: Title = ""
     score: Score
     rank: Annotated[int, Field(ge=1, examples=[1])]
+    explored_score: Annotated[
+        _Number, Field(description="what ranked it, where `explore` was asked for", examples=[0.955])
+    ] = None
+    score_std: Annotated[
+        _Number,
+        Field(
+            ge=0,
+            description="standard deviation of the score, where `uncertainty` was asked for; a Gaussian "
+            "approximation that holds the items' factors fixed",
+            examples=[0.04],
+        ),
+    ] = None
     because: Annotated[list[Contribution], Field(default_factory=list, description=_BECAUSE)]
     because_rest: BecauseRest = 0.0
     intercept: Intercept = 0.0
@@ -73,12 +91,6 @@ class Recommendation(PersonalList):
 
 class FoldedIn(PersonalList):
     """Top-k for a posted history."""
-
-
-# Members that are absent, never null, where there is nothing to say.
-_Rank = Annotated[int | None, WithJsonSchema({"type": "integer", "minimum": 1})]
-_Difference = Annotated[int | None, WithJsonSchema({"type": "integer"})]
-_Number = Annotated[float | None, WithJsonSchema({"type": "number"})]
 
 
 class Change(Part):

@@ -93,6 +93,16 @@ class ItemListRequest(Request):
         bool, Field(description="add `because`: the exact contribution of each history item, or each seed")
     ] = False
     explain_top: ExplainTop = None
+    diversity: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="maximal marginal relevance over item cosine: 0 is the order of scores, 1 only "
+            "avoids what is alike",
+            examples=[0.3],
+        ),
+    ] = 0.0
 
     def options(self) -> Options:
         """Return the options as the recommender takes them."""
@@ -101,6 +111,7 @@ class ItemListRequest(Request):
             exclude=self.exclude,
             explain=self.explain or self.explain_top is not None,
             explain_top=self.explain_top,
+            diversity=self.diversity,
         )
 
 
@@ -148,6 +159,27 @@ class PersonalListRequest(ItemListRequest):
         Literal["fallback", "error"],
         Field(description="nobody known to recommend to: popular items and a `fallback_reason`, or a 404"),
     ] = "fallback"
+    uncertainty: Annotated[
+        bool,
+        Field(
+            description="add `score_std`: the standard deviation of each score, by a Gaussian approximation"
+        ),
+    ] = False
+    explore: Annotated[
+        Literal["thompson", "ucb"] | None,
+        BeforeValidator(not_null),
+        WithJsonSchema({"type": "string", "enum": ["thompson", "ucb"]}),
+        Field(
+            description="rank by a draw from the posterior, or by an upper confidence bound; see "
+            "`explored_score`",
+            examples=["thompson"],
+        ),
+    ] = None
+    seed: Annotated[
+        int,
+        Field(ge=0, lt=2**63, description="of the draw: the same seed, the same answer", examples=[7]),
+        BeforeValidator(whole),
+    ] = 0
 
     def options(self) -> Options:
         """Return the options as the recommender takes them."""
@@ -158,4 +190,8 @@ class PersonalListRequest(ItemListRequest):
             explain=self.explain or self.explain_top is not None,
             explain_top=self.explain_top,
             on_unknown=self.on_unknown,
+            diversity=self.diversity,
+            uncertainty=self.uncertainty,
+            explore=self.explore,
+            seed=self.seed,
         )

@@ -43,6 +43,9 @@ class Convention(BaseModel):
     timed: ClassVar[bool] = False
     """Whether an entry's row of the design depends on when it happened, so that `observed` is its own."""
 
+    gaussian: ClassVar[bool] = False
+    """Whether a row is the mode of a Gaussian model of its targets, so that A says how sure it is."""
+
     biased: bool = False
     global_mean: float = 0.0
     """μ, added where a score is shown; it shifts all scores alike."""
@@ -113,6 +116,7 @@ class Convention(BaseModel):
 class Rule(Convention):
     """A rule whose rows are least squares: g, w, t and ρ as a function of the observed entries."""
 
+    gaussian: ClassVar[bool] = True
     uses_gram: ClassVar[bool] = True
     """Whether the problem's g is not 0, so that QᵀQ is needed."""
 

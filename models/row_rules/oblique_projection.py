@@ -21,6 +21,7 @@ PROJECTION: Final = "projection"
 class ObliqueProjectionRule(Rule):
     """A row is p = V_lᵀx and scores are V_r p, where V_rᵀV_l = I makes V_l V_rᵀ an oblique projection."""
 
+    gaussian: ClassVar[bool] = False
     uses_gram: ClassVar[bool] = False
 
     kind: Literal["oblique_projection"] = "oblique_projection"

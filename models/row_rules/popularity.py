@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 class PopularityRule(Rule):
     """Every row is 1, so a score is the item's factor. No entry explains any of it: it is all intercept."""
 
+    gaussian: ClassVar[bool] = False
     uses_gram: ClassVar[bool] = False
 
     kind: Literal["popularity"] = "popularity"
