@@ -6,7 +6,7 @@ there the row says where to look.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 SURPRISE: Final = (
@@ -22,6 +22,12 @@ IALS_CODE: Final = (
 
 IALS_PAPER: Final = "https://arxiv.org/abs/2110.14037"
 """Rendle, Krichene, Zhang, Koren: Revisiting the Performance of iALS on Item Recommendation Benchmarks."""
+
+VASP_PAPER: Final = "https://arxiv.org/abs/2102.05774"
+"""Vančura, Kordík: Deep Variational Autoencoder with Shallow Parallel Path for Top-N Recommendation.
+
+Its table III cites Mult-VAE (Liang et al. 2018) and EASE (Steck 2019) on MovieLens 20M.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,35 +82,68 @@ ONLY_OURS: Final = ("als", "timesvdpp")
 
 
 @dataclass(frozen=True, slots=True)
+class Cited:
+    """A model's metrics of lists, as published.
+
+    Attributes:
+        model: as it is called there.
+        metrics: by name; empty where the table could not be read to check them.
+        where: the place in the source.
+    """
+
+    model: str
+    metrics: dict[str, float]
+    where: str
+
+    def __str__(self) -> str:
+        return shown(self.metrics) if self.metrics else "could not be checked, so not printed"
+
+
+def shown(metrics: dict[str, float]) -> str:
+    """Metrics on one line."""
+    return ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
+
+
+@dataclass(frozen=True, slots=True)
 class Lists:
-    """Rankings by iALS, with the hyperparameters of the authors' command.
+    """Rankings by iALS, with the hyperparameters of the authors' command, and others by the same protocol.
 
     Attributes:
         dataset: its name.
         protocol: how it is taken apart.
         config: of family ials.
-        where: the table in the paper.
+        cited: what was published of iALS.
+        others: what was published of models that are not run here.
     """
 
     dataset: str
     protocol: str
-    config: dict[str, Any] = field(default_factory=dict)
-    where: str = ""
+    config: dict[str, Any]
+    cited: Cited
+    others: tuple[Cited, ...] = ()
 
 
 def _ials(**numbers: float) -> dict[str, Any]:
     return {"ridge": "absolute", "ridge_exponent": 1.0, **numbers}
 
 
+def _vae_metrics(ndcg_100: float, recall_20: float, recall_50: float) -> dict[str, float]:
+    return {"recall@20": recall_20, "recall@50": recall_50, "nDCG@100": ndcg_100}
+
+
 NCF: Final = Lists(
     ML_1M,
     "latest interaction hidden, ranked among 99 random others (He et al. 2017)",
     _ials(factors=192, regularization=0.007, unobserved_weight=0.3, iterations=12),
-    "Table 5",
+    Cited("iALS", {}, f"table 5 of {IALS_PAPER}"),
 )
 VAE: Final = Lists(
     ML_20M,
     "10,000 strangers, 80 % of their history folded in (Liang et al. 2018)",
     _ials(factors=256, regularization=0.003, unobserved_weight=0.1, iterations=16),
-    "Figure 2; Table 3 has 2,048 factors",
+    Cited("iALS", {}, f"figure 2 of {IALS_PAPER}; its table 3 has 2,048 factors"),
+    (
+        Cited("Mult-VAE", _vae_metrics(0.426, 0.395, 0.537), f"table III of {VASP_PAPER}"),
+        Cited("EASE", _vae_metrics(0.420, 0.391, 0.521), f"table III of {VASP_PAPER}"),
+    ),
 )

@@ -32,10 +32,10 @@ from models.interactions import read_interactions
 from models.layouts import choose_layout
 from models.registry import FAMILIES, configure
 from scripts.candidates import candidate
+from scripts.evaluation_table import heading
 from scripts.fetch import main as fetch
 from scripts.published import (
     IALS_CODE,
-    IALS_PAPER,
     ML_1M,
     ML_20M,
     ML_100K,
@@ -44,11 +44,12 @@ from scripts.published import (
     SURPRISE,
     SURPRISE_RATINGS,
     VAE,
+    shown,
 )
 from scripts.terminal import run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from models.dataset import Dataset
     from models.evaluation.comparison import Result
@@ -86,7 +87,10 @@ def _reproduce(
         console.print(_ratings_table(data, name, seed))
         if find_table(data, name) is None:
             _say(console, _absent(data, name))
-    _say(console, f"\niALS: lists, at the hyperparameters of {IALS_CODE}; published: {IALS_PAPER}")
+    _say(console, f"\nlists; iALS here: family ials at the hyperparameters of {IALS_CODE}")
+    for lists in (NCF, VAE):
+        settings = ", ".join(f"{name} {value}" for name, value in lists.config.items())
+        _say(console, f"{lists.dataset}: {lists.protocol}; {settings}")
     console.print(_lists_table(data, seed))
     for lists in (NCF, VAE):
         if find_table(data, lists.dataset) is None:
@@ -135,11 +139,11 @@ class Errors:
 
 def _ratings_table(data: Path, name: str, seed: int) -> Table:
     table = Table(box=MARKDOWN)
-    for heading in ("model there", "RMSE", "MAE", "family here", "RMSE", "MAE", "s/fold"):
-        table.add_column(heading, justify="left" if heading.startswith(("model", "family")) else "right")
+    for title in ("model there", "RMSE", "MAE", "family here", "RMSE", "MAE", "s/fold"):
+        table.add_column(title, justify="left" if title.startswith(("model", "family")) else "right")
     version = surprise_version()
-    for heading in (f"Surprise {version or 'not installed'} here: RMSE", "MAE", "s/fold"):
-        table.add_column(heading, justify="right")
+    for title in (f"Surprise {version or 'not installed'} here: RMSE", "MAE", "s/fold"):
+        table.add_column(title, justify="right")
     found = find_table(data, name)
     ours: dict[str, Errors] = {}
     theirs: dict[str, Errors] = {}
@@ -238,29 +242,30 @@ def _entries(rows: Rows) -> list[tuple[int, int, float]]:
 
 
 def _lists_table(data: Path, seed: int) -> Table:
-    table = Table("data", "protocol", "hyperparameters", "published", "ours", "s", box=MARKDOWN)
+    table = Table("data", "model", "published", "where", "here", "s", box=MARKDOWN)
     for lists, measure in ((NCF, _ncf), (VAE, _vae)):
-        found = find_table(data, lists.dataset)
-        ours, seconds = "not run: no data", _NONE
-        if found is not None:
-            started = time.perf_counter()
-            try:
-                metrics = measure(_read(found), lists, seed)
-            except FoldrecError as error:
-                ours = f"not run: {error}"
-            else:
-                ours = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
-                seconds = f"{time.perf_counter() - started:.0f}"
-        config = ", ".join(f"{name} {value}" for name, value in lists.config.items() if name != "ridge")
-        table.add_row(
-            lists.dataset,
-            lists.protocol,
-            config,
-            f"could not be checked, so not printed: {lists.where}",
-            ours,
-            seconds,
-        )
+        here, seconds = _measured(find_table(data, lists.dataset), lists, measure, seed)
+        table.add_row(lists.dataset, lists.cited.model, str(lists.cited), lists.cited.where, here, seconds)
+        for other in lists.others:
+            table.add_row(lists.dataset, other.model, str(other), other.where, "not run", _NONE)
     return table
+
+
+def _measured(
+    found: tuple[Path, str] | None,
+    lists: Lists,
+    measure: Callable[[Interactions, Lists, int], dict[str, float]],
+    seed: int,
+) -> tuple[str, str]:
+    """What a protocol comes to here and its seconds, or why it was not run."""
+    if found is None:
+        return "not run: no data", _NONE
+    started = time.perf_counter()
+    try:
+        metrics = measure(_read(found), lists, seed)
+    except FoldrecError as error:
+        return f"not run: {error}", _NONE
+    return shown(metrics), f"{time.perf_counter() - started:.0f}"
 
 
 def _ncf(interactions: Interactions, lists: Lists, seed: int) -> dict[str, float]:
@@ -301,7 +306,7 @@ def _vae(interactions: Interactions, lists: Lists, seed: int) -> dict[str, float
     metrics = {}
     for name, k in (("recall", 20), ("recall", 50), ("ndcg", 100)):
         parts = judge(model, judged, k).parts[name]
-        metrics[MEASURES[name].label(k)] = float(MEASURES[name].value(*(part.sum() for part in parts)))
+        metrics[heading(name, k)] = float(MEASURES[name].value(*(part.sum() for part in parts)))
     return metrics
 
 

@@ -26,7 +26,7 @@ from models.evaluation.comparison import compare
 from models.evaluation.judge import check_list_length
 from models.evaluation.measures import MEASURES
 from models.evaluation.protocols import Split
-from models.registry import configure
+from models.registry import EVALUATED, configure
 from models.search.spaces import SEARCH_SPACES
 from models.search.study import Identity, Sampler, check_metric, opened
 from models.search.trials import Judging, workers
@@ -152,6 +152,8 @@ def _tune(
     for _ in judging.rounds():
         pass  # what may be learnt from must allow the split once more: say so before any trial
     space = SEARCH_SPACES[family.value].without(fixed).within(judging.training.shape)
+    few = {"factors": 1} if "factors" in space.dimensions else {}  # trials are held to what the table allows
+    EVALUATED[family.value].make(configure(family.value, fixed | few)).check(judging.training)
     if not space.dimensions:
         raise ConfigError(f"--set fixes every hyperparameter of {family.value}; leave some to search for")
     identity = Identity(
@@ -279,7 +281,7 @@ def _verdict(tuned: Estimate, default: Estimate) -> list[str]:
         return ["There tuned and default cannot be told apart (paired bootstrap, p > 0.05)."]
     if default.best:
         return ["There the defaults are better: what was found suits the inner rounds only."]
-    return []
+    return ["There tuned is better than default (paired bootstrap, p ≤ 0.05)."] if tuned.best else []
 
 
 def _estimate(estimate: Estimate) -> str:

@@ -188,7 +188,7 @@ SEARCH_SPACES: Final[dict[str, SearchSpace]] = {
         predicts_values=False,
     ),
     "item_knn": SearchSpace(
-        {"similarity": Choice(("cosine", "tfidf", "bm25")), "neighbours": _whole(5, 500, log=True)},
+        {"similarity": Choice(("cosine", "tfidf", "bm25")), "neighbours": _whole(5, 2_000, log=True)},
         predicts_values=False,
     ),
     "nmf": SearchSpace({"factors": _FACTORS, "iterations": _whole(20, 300, log=True)}, predicts_values=False),

@@ -175,6 +175,7 @@ def wait_for(condition, seconds=120):
         (["--family", "als", "--split", "latest-time"], "--time-column"),
         (["--family", "timesvdpp", "--set", "factors=3"], "--time-column"),
         (["--family", "als", "--split", "folds", "--test-share", "1"], "--test-share 1: give a share"),
+        (["--family", "hybrid_svd"], "name their table with --items"),
         (["--family", "als", "--k", "99"], "use --k between 1 and 40"),
         (["--family", "als", "--jobs", "999"], "use --jobs between 1 and"),
         (["--family", "als", "--item-column", "waht"], "waht"),
