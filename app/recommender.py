@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from app.answers.catalogue import Catalogue
 from app.answers.directions import ItemDirections
 from app.answers.explanations import Explanations
+from app.answers.item_map import ItemMap
 from app.answers.items import Items
 from app.answers.neighbours import Neighbours
 from app.answers.options import Body, Options
@@ -32,6 +33,7 @@ class Recommender:
         predict, predict_many: see `app.answers.pairs.Pairs`.
         explain: see `app.answers.explanations.Explanations.pair`.
         item: see `app.answers.items.Items`.
+        item_map: see `app.answers.item_map.ItemMap.positions`.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -54,6 +56,7 @@ class Recommender:
         self.predict_many = pairs.predict_many
         self.explain = explanations.pair
         self.item = Items(snapshot, catalogue).item
+        self.item_map = ItemMap(snapshot, catalogue).positions
 
     def model(self) -> Body:
         """What is being served, with the evidence of its quality."""

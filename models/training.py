@@ -22,6 +22,7 @@ from models.errors import DataError, TrainingError
 from models.fold_in import FoldIn
 from models.index.exact import ExactIndex, inverse_norms
 from models.index.planner import Queries, plan_retrieval
+from models.item_map import ITEM_MAP, item_map
 from models.metrics import ranking_metrics, root_mean_squared_error
 from models.registry import FAMILIES
 from models.split import latest_split, random_split
@@ -133,14 +134,16 @@ def train(
             f"folding users in misses their stored factors by {fold_in.max_relative_difference:.1e}: the row "
             "problem is ill-conditioned; raise the regularization, or check the table for extreme values"
         )
+    popularity = dataset.popularity()
+    places = item_map(model.rule.without_bias(model.items.factors), popularity)
     contents = ArtifactContents(
         users=dataset.users,
         items=dataset.items,
         user_factors=model.user_factors,
         item_factors=model.items.factors,
         histories=dataset.histories if model.rule.timed else replace(dataset.histories, times=None),
-        popularity=dataset.popularity(),
-        item_arrays=model.items.arrays,
+        popularity=popularity,
+        item_arrays={**model.items.arrays, ITEM_MAP: places},
         metadata=dataset.metadata,
         graphs=graphs,
     )

@@ -6,12 +6,13 @@ from itertools import chain
 from fastapi import APIRouter
 
 from app.operation import Operation
-from app.routes import admin, health, items, lists, model, predictions
+from app.routes import admin, health, item_map, items, lists, model, predictions
 
 ROUTERS: tuple[APIRouter, ...] = (
     lists.router,
     predictions.router,
     items.router,
+    item_map.router,
     model.router,
     health.router,
     admin.router,

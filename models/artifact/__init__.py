@@ -10,6 +10,7 @@ One directory per version, ``<root>/<version>/``, and ``<root>/CURRENT`` naming 
 ``history_{indptr,items,values}.npy``          what each user did, as CSR: int64, int32, float32
 ``history_times.npy``                          optional: when, where the row rule asks; int64 seconds
 ``popularity.npy``                             int64, ``(n_items,)``: interactions of each item
+``item_map.npy``                               optional: float32, ``(n_items, 2)``: places on the map
 ``item_<name>.npy``                            further arrays per item that a row rule needs
 ``metadata.jsonl``, ``metadata_offsets.npy``   optional: one JSON object per item, int64 ``(n_items + 1,)``
 ``field_<n>_{values,items}.npy``               optional: entries of a member, for filters, values ascending

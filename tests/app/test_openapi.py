@@ -25,14 +25,14 @@ COMMON = {"422", "500"}
 def unsaid(case: Case) -> list[Any]:
     """What to let pass, because JSON Schema has no words for it.
 
-    These are the equal lengths of two arrays, the fields that the items' metadata have, and that only what is
-    in a history can be removed from it.
+    These are the equal lengths of two arrays, the fields that the items' metadata have, that only what is in a
+    history can be removed from it, and how large a group is and what it cannot be asked.
     """
     given_members: set[str] = set()
     for part in (case.query, case.body):
         if isinstance(part, dict):
             given_members |= part.keys()
-    return [positive_data_acceptance] if given_members & {"weights", "filter", "what_if"} else []
+    return [positive_data_acceptance] if given_members & {"weights", "filter", "what_if", "group"} else []
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_every_refusal_is_documented_with_examples(document: dict[str, Any]) -> 
                 expected.add("401")
             if method == "post" and path != "/admin/reload":
                 expected |= {"413", "415"}
-            if path != "/admin/reload" and (method == "post" or path == "/similar-users"):
+            if path != "/admin/reload" and (method == "post" or path in {"/similar-users", "/map"}):
                 expected.add("429")
             if path not in {"/live", "/metrics", "/admin/reload"}:
                 expected.add("503")
