@@ -80,9 +80,20 @@ def unfinished_directory(root: Path) -> Iterator[Path]:
 
 def replace_file(path: Path, content: bytes) -> None:
     """Give a file new content: whoever reads it, whenever, finds all of the old or all of the new."""
+    with replacement(path) as unfinished:
+        unfinished.write_bytes(content)
+
+
+@contextmanager
+def replacement(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write a file to, which takes the name of `path` if nothing goes wrong.
+
+    Raises:
+        OSError: the file cannot be put there; what was there before still is.
+    """
     unfinished = _unfinished_path(path.parent)
     try:
-        unfinished.write_bytes(content)
+        yield unfinished
         sync(unfinished)
         unfinished.replace(path)
     except BaseException:

@@ -41,32 +41,45 @@ def found(lists: RowArray, hidden: Rows) -> BoolArray:
 
 @numba.njit(cache=True, parallel=True)
 def _fill_best(scores: Any, indptr: Any, indices: Any, best: Any) -> None:  # noqa: ANN401
-    n_items, k = scores.shape[1], best.shape[1]
     for row in numba.prange(len(scores)):
         for entry in range(indptr[row], indptr[row + 1]):
             scores[row, indices[entry]] = -np.inf
-        # A sorted list and the score to beat. After the first items hardly any gets in, so whole chunks are
-        # passed over by a count, which the compiler vectorizes.
-        top = np.full(k, -np.inf, dtype=scores.dtype)
-        threshold = top[k - 1]
-        for start in range(0, n_items, _CHUNK):
-            chunk = scores[row, start : start + _CHUNK]
-            better = 0
-            for place in range(len(chunk)):
-                better += chunk[place] > threshold
-            if better == 0:
-                continue
-            for offset in range(len(chunk)):
-                score = chunk[offset]
-                if score > threshold:
-                    place = k - 1
-                    while place > 0 and score > top[place - 1]:
-                        top[place] = top[place - 1]
-                        best[row, place] = best[row, place - 1]
-                        place -= 1
-                    top[place] = score
-                    best[row, place] = start + offset
-                    threshold = top[k - 1]
+        top = np.full(best.shape[1], -np.inf, dtype=scores.dtype)
+        insert_best(scores[row], 0, best[row], top)
+
+
+@numba.njit(cache=True, nogil=True)
+def insert_best(scores: Any, first: Any, best: Any, top: Any) -> None:  # noqa: ANN401
+    """Let the items `first`, `first` + 1, … into a sorted list where their scores beat the list's.
+
+    Args:
+        scores: of these items; NaN and −∞ do not get in.
+        first: number of the first of them.
+        best: the list's items, int32, shape ``(k,)``; changed in place.
+        top: their scores, best first, −∞ where there is no item yet; likewise.
+    """
+    last = len(top) - 1
+    threshold = top[last]
+    # After the first items hardly any gets in, so whole chunks are passed over by a count, which the compiler
+    # vectorizes.
+    for start in range(0, len(scores), _CHUNK):
+        chunk = scores[start : start + _CHUNK]
+        better = 0
+        for place in range(len(chunk)):
+            better += chunk[place] > threshold
+        if better == 0:
+            continue
+        for offset in range(len(chunk)):
+            score = chunk[offset]
+            if score > threshold:
+                place = last
+                while place > 0 and score > top[place - 1]:
+                    top[place] = top[place - 1]
+                    best[place] = best[place - 1]
+                    place -= 1
+                top[place] = score
+                best[place] = first + start + offset
+                threshold = top[last]
 
 
 @numba.njit(cache=True, parallel=True)
