@@ -6,7 +6,7 @@ import { curlButton } from "./curl.js";
 import { byId, count, el, number, replace, say } from "./dom.js";
 import { colours, entries, provenance } from "./list.js";
 import { model } from "./model.js";
-import { changed, forget, interactions, profile, rate, STRENGTHS } from "./profile.js";
+import { changed, forget, interactions, profile, rate, spotlight, STRENGTHS } from "./profile.js";
 import { search } from "./search.js";
 
 const K = 10;
@@ -49,7 +49,7 @@ async function update() {
   drawProfile();
   const body = { interactions: interactions(), k: K, explain: true };
   if (uncertain) body.uncertainty = true;
-  if (without !== null) body.what_if = { remove: [without] };
+  if (without !== null) Object.assign(body, { what_if: { remove: [without] }, exclude: [without] });
   last = post("fold-in", body);
   try {
     draw(await ask(last, mine.signal));
@@ -89,6 +89,7 @@ function draw(answer) {
     actions: (id) => buttons(id),
   }), byId("new-list-title"));
   drawProfile(); // titles may have come with the answer
+  Object.assign(spotlight, { history: [...profile.keys()], recommended: profile.size ? list.items.map((item) => item.item_id) : [] });
   const left = moves ? [...moves.values()].filter((change) => change.rank_after === undefined) : [];
   byId("new-gone").replaceChildren(...(left.length ? [gone(left)] : []));
   say(`${count(list.items.length, "recommendation")}${list.items.length ? `, first ${titleOf(list.items[0].item_id)}` : ""}`);

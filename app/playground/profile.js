@@ -3,6 +3,9 @@
 export const profile = new Map();
 export const changed = new EventTarget(); // "profile"
 
+/** Whoever was looked at last, for the map: item ids. */
+export const spotlight = { history: [], recommended: [] };
+
 export const STRENGTHS = 5;
 
 export function rate(id, value) {

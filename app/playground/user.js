@@ -5,6 +5,7 @@ import { itemLink, learn } from "./catalogue.js";
 import { curlButton } from "./curl.js";
 import { byId, count, el, say } from "./dom.js";
 import { colours, entries, provenance, weightiest } from "./list.js";
+import { spotlight } from "./profile.js";
 
 const K = 10;
 const REASONS = 6;
@@ -69,6 +70,7 @@ function draw(history, list) {
     ...(had.length > HISTORY ? [el("li", { class: "sub" }, `and ${had.length - HISTORY} more`)] : []));
   byId("user-about").textContent = provenance(list, `By this user's stored vector. ${comparison(list.items)}`);
   byId("user-list").replaceChildren(...entries(list.items, { palette, counted: list.source === "popular" }));
+  Object.assign(spotlight, { history: had.map((item) => item.item_id), recommended: list.items.map((item) => item.item_id) });
   say(`${count(list.items.length, "recommendation")} for user ${list.user_id}`);
 }
 
