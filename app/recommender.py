@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from app.answers.catalogue import Catalogue
 from app.answers.directions import ItemDirections
 from app.answers.explanations import Explanations
+from app.answers.groups import Groups
 from app.answers.item_map import ItemMap
 from app.answers.items import Items
 from app.answers.neighbours import Neighbours
@@ -28,6 +29,7 @@ class Recommender:
     Attributes:
         snapshot: the model.
         recommend, recommend_many, fold_in: see `app.answers.personal.PersonalLists`.
+        recommend_group: see `app.answers.groups.Groups`.
         what_if: see `app.answers.what_if.WhatIf.compare`.
         similar, similar_basket, similar_users: see `app.answers.neighbours.Neighbours`.
         predict, predict_many: see `app.answers.pairs.Pairs`.
@@ -47,6 +49,7 @@ class Recommender:
         pairs = Pairs(snapshot, catalogue)
         self.recommend = personal.recommend
         self.recommend_many = personal.recommend_many
+        self.recommend_group = Groups(snapshot, catalogue, personal, ordering).recommend
         self.fold_in = personal.fold_in
         self.similar = neighbours.similar
         self.similar_basket = neighbours.similar_basket

@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 import orjson
 
+from app.answers.groups import Group
 from app.answers.options import Body, Options
 from app.conditional import EntityTags
 from app.metrics import Metrics
@@ -43,6 +44,10 @@ class Served:
             for result in self.recommender.recommend_many(user_ids, options)
         ]
         return {"model_version": self.version, "results": results}
+
+    def recommend_group(self, group: Group, options: Options) -> Body:
+        """Top-k for a group."""
+        return self._counted(self.recommender.recommend_group(group, options))
 
     def fold_in(self, interactions: Sequence[Interaction], options: Options) -> Body:
         """Top-k for a posted history."""

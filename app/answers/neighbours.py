@@ -8,7 +8,6 @@ import numpy as np
 
 from app.answers.directions import normalized
 from app.answers.explanations import afford_lists
-from app.answers.ordering import pool_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +103,7 @@ class Neighbours:
         rows, cosines = _nearest(
             self._snapshot.similar,
             normalized(pulls.sum(axis=0)),
-            pool_size(options.k) if options.diversity else options.k,
+            self._ordering.n_candidates(options),
             excluded,
             self._catalogue.eligible(options),
         )

@@ -67,7 +67,7 @@ class Ordering:
             and the scores in whose stead they were ranked, where they were explored.
         """
         search = self._snapshot.recommend.search
-        n_candidates = pool_size(options.k)
+        n_candidates = _pool(options.k) if options.explore == "ucb" else self.n_candidates(options)
         query = self._rule.query(vector)
         explored: Float64Array | None = None
         if row is None or options.explore is None:
@@ -91,6 +91,10 @@ class Ordering:
         except SingularRowError as error:
             raise RequestError(f"the history cannot be explored: {error}; send smaller values") from error
 
+    def n_candidates(self, options: Options) -> int:
+        """How many candidates a list is chosen from, best first."""
+        return _pool(options.k) if options.diversity else options.k
+
     def chosen(self, rows: RowArray, relevances: FloatArray, options: Options) -> PointerArray:
         """Positions of the k candidates that make the list, in its order."""
         if options.diversity:
@@ -112,12 +116,11 @@ class Ordering:
         return self._posterior
 
 
+def _pool(k: int) -> int:
+    return max(k, min(max(_POOL * k, _SMALLEST_POOL), _LARGEST_POOL))
+
+
 def add_to(items: list[Body], member: str, values: Float64Array) -> None:
     """Add a member to each item of a list."""
     for item, value in zip(items, values.tolist(), strict=True):
         item[member] = value
-
-
-def pool_size(k: int) -> int:
-    """How many candidates a list of k is chosen from."""
-    return max(k, min(max(_POOL * k, _SMALLEST_POOL), _LARGEST_POOL))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from app.answers.explanations import afford_lists
-from app.answers.ordering import add_to, pool_size
+from app.answers.ordering import add_to
 from app.posted_history import HistoryReader
 from models.errors import RequestError, UnknownItemError
 from models.row_solve import SingularRowError
@@ -69,7 +69,7 @@ class PersonalLists:
         if user is None:
             if options.on_unknown == "error":
                 raise self._catalogue.unknown_user(user_id)
-            return self._popular("unknown_user", options, user_id=user_id)
+            return self.popular("unknown_user", options, user_id=user_id)
         seen, _ = self._histories.row(user)
         row = None
         if options.needs_row and len(seen):
@@ -121,7 +121,7 @@ class PersonalLists:
         row, ignored = folded.row, folded.ignored
         if row is None:
             reason = "unknown_items" if ignored else "empty_history"
-            return self._popular(reason, options, ignored_items=ignored)
+            return self.popular(reason, options, ignored_items=ignored)
         seen = row.history.indices
         return self._personal("fold_in", row.vector, seen, row, options, ignored_items=ignored)
 
@@ -148,7 +148,7 @@ class PersonalLists:
             )
         if self._indifferent(vector, scores):
             # Such as after a history of dislikes only: any order of the items would be a guess.
-            return self._popular("no_preference", options, seen, **about)
+            return self.popular("no_preference", options, seen, **about)
         shift = self._rule.shift(vector)
         items = self._catalogue.listed(rows, scores + np.float32(shift) if shift else scores)
         if explored is not None:
@@ -157,7 +157,7 @@ class PersonalLists:
             add_to(items, "score_std", self._ordering.deviations(row, rows))
         if options.explain and row is not None:
             self._explanations.of_history(items, rows, row, options.explain_top)
-        return self._list(source, None, items, options.k, **about)
+        return self.answer(source, None, items, options.k, **about)
 
     def _indifferent(self, vector: Float32Array, scores: Float32Array) -> bool:
         """Whether all items score the same: no direction, and no item biases that would rank them."""
@@ -165,7 +165,7 @@ class PersonalLists:
             return False
         return not (self._rule.biased and self._artifact.item_factors[:, -1].any())
 
-    def _popular(
+    def popular(
         self,
         reason: str,
         options: Options,
@@ -174,7 +174,7 @@ class PersonalLists:
     ) -> Body:
         """The items with most interactions, said to be so; the score is their number."""
         excluded = self._catalogue.excluded(seen, options.exclude)
-        n_candidates = pool_size(options.k) if options.diversity else options.k
+        n_candidates = self._ordering.n_candidates(options)
         rows = self._most_popular(n_candidates, excluded, self._catalogue.eligible(options))
         counts = self._artifact.popularity[rows].astype(np.float64)
         if options.diversity:
@@ -184,7 +184,7 @@ class PersonalLists:
         if options.explain:
             nothing = np.empty((len(rows), 0))
             self._explanations.add(items, rows, _NOTHING, nothing, counts, options.explain_top)
-        return self._list("popular", reason, items, options.k, **about)
+        return self.answer("popular", reason, items, options.k, **about)
 
     def _most_popular(self, k: int, excluded: RowArray, eligible: Eligible | None) -> RowArray:
         """The k most popular rows of those eligible and not excluded: int32, most interactions first."""
@@ -198,7 +198,7 @@ class PersonalLists:
             start, stop = stop, 3 * stop
         return found[:k]
 
-    def _list(
+    def answer(
         self,
         source: str,
         reason: str | None,
@@ -206,6 +206,7 @@ class PersonalLists:
         k: int,
         **about: Any,  # noqa: ANN401
     ) -> Body:
+        """A list as the body of an answer; `about` says whose it is."""
         return {
             "model_version": self._catalogue.version,
             "source": source,

@@ -21,9 +21,18 @@ async def recommend(query: Annotated[requests.RecommendQuery, Query()], model: C
     return model.recommend(query.user_id, query.options())
 
 
-@router.post("/recommend", response_model=answers.Recommendations, responses=refusals(Kind.UNKNOWN_USER))
+@router.post(
+    "/recommend",
+    response_model=answers.Recommendations | answers.GroupRecommendation,
+    responses=refusals(Kind.UNKNOWN_USER, Kind.UNKNOWN_ITEM),
+)
 def recommend_many(body: Annotated[requests.RecommendBody, Body()], model: CurrentModel) -> Answer:
-    """Recommend items to many users at once; the results are in the order of `user_ids`."""
+    """Recommend items to many users at once; the results are in the order of `user_ids`.
+
+    With `group`, one list for several people together.
+    """
+    if body.group is not None:
+        return model.recommend_group(body.group.group(), body.options())
     return model.recommend_many(body.user_ids, body.options())
 
 

@@ -116,6 +116,36 @@ class WhatIf(Answer):
     changes: list[Change]
 
 
+class Member(Part):
+    """One member of a group: a user, or the number of a posted history, from 0."""
+
+    user_id: Annotated[UserId | None, WithJsonSchema({"type": "string"})] = None
+    history: Annotated[int | None, WithJsonSchema({"type": "integer", "minimum": 0})] = None
+
+
+class GroupItem(RecommendedItem):
+    """One item of a group's list."""
+
+    member_scores: Annotated[
+        list[float],
+        Field(default_factory=list, description="in the order of `members`", examples=[[0.91, 0.74]]),
+    ]
+
+
+class GroupRecommendation(PersonalList):
+    """Top-k for a group; `score` is the mean, or the smallest, of the members' scores."""
+
+    by: Literal["mean", "least_misery"]
+    members: Annotated[list[Member], Field(description="who had a say")]
+    ignored_users: Annotated[
+        list[str], Field(description="who is unknown, or of whom nothing is known", examples=[[]])
+    ]
+    ignored_histories: Annotated[
+        list[int], Field(description="the numbers of posted histories that say nothing", examples=[[]])
+    ]
+    items: list[GroupItem]  # type: ignore[assignment]
+
+
 class Recommendations(Answer):
     """Top-k for many users, in the order asked."""
 

@@ -1,11 +1,21 @@
 """The queries and bodies of the endpoints."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal, cast
 
-from pydantic import BeforeValidator, FailFast, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
+from app.answers.groups import Group
 from app.posted_history import Interaction
 from app.schemas.ids import ITEM, USER, ItemId, UserId
 from app.schemas.parameters import (
@@ -15,11 +25,14 @@ from app.schemas.parameters import (
     PersonalListRequest,
     Request,
     TextFilter,
+    not_null,
     whole,
 )
 
 MAX_BATCH = 1000
 """Users of one ``POST /recommend``, pairs of one ``POST /predict``, seeds of one ``POST /similar``."""
+MAX_GROUP = 100
+"""Members of one group."""
 MAX_INTERACTIONS = 10_000
 """Entries of one posted history."""
 MAX_VALUE = 1e9
@@ -30,14 +43,6 @@ class RecommendQuery(TextFilter, PersonalListRequest):
     """``GET /recommend``."""
 
     user_id: UserId
-
-
-class RecommendBody(JsonFilter, PersonalListRequest):
-    """``POST /recommend``."""
-
-    user_ids: Annotated[
-        tuple[UserId, ...], FailFast(), Field(min_length=1, max_length=MAX_BATCH, examples=[[USER, "186"]])
-    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,69 @@ Interactions = Annotated[
         examples=[[{"item_id": ITEM, "value": 1.0}, {"item_id": "302"}]],
     ),
 ]
+
+
+class GroupMembers(Request):
+    """Who a list for a group is for."""
+
+    user_ids: Annotated[
+        tuple[UserId, ...], FailFast(), Field(max_length=MAX_GROUP, examples=[[USER, "186"]])
+    ] = ()
+    histories: Annotated[
+        tuple[Interactions, ...],
+        FailFast(),
+        Field(max_length=MAX_GROUP, description="of members that the model has never seen", examples=[[]]),
+    ] = ()
+    by: Annotated[
+        Literal["mean", "least_misery"],
+        Field(description="rank by the mean of the members' scores, or by the smallest of them"),
+    ] = "mean"
+
+    @model_validator(mode="after")
+    def _has_members(self) -> "GroupMembers":
+        members = len(self.user_ids) + len(self.histories)
+        if not 1 <= members <= MAX_GROUP:
+            raise PydanticCustomError(
+                "group_size",
+                "a group of {members}: name 1 to {most} members in user_ids and histories",
+                {"members": members, "most": MAX_GROUP},
+            )
+        return self
+
+    def group(self) -> Group:
+        """Return the group as the recommender takes it."""
+        return Group(self.user_ids, self.histories, self.by)
+
+
+def _users_or_group(schema: JsonDict) -> None:
+    """Exactly one of the two, neither null."""
+    schema["oneOf"] = [{"required": ["user_ids"]}, {"required": ["group"]}]
+    properties = cast("dict[str, JsonDict]", schema["properties"])
+    del properties["user_ids"]["default"], properties["group"]["default"]
+    properties["group"] |= cast("list[JsonDict]", properties["group"].pop("anyOf"))[0]
+
+
+class RecommendBody(JsonFilter, PersonalListRequest):
+    """``POST /recommend``: a list for each of `user_ids`, or one for a `group`."""
+
+    model_config = ConfigDict(json_schema_extra=_users_or_group)
+
+    user_ids: Annotated[
+        tuple[UserId, ...],
+        FailFast(),
+        Field(min_length=1, max_length=MAX_BATCH, examples=[[USER, "186"]]),
+    ] = ()
+    group: Annotated[
+        GroupMembers | None,
+        AfterValidator(not_null),
+        Field(description="answer with one list for all of these people"),
+    ] = None
+
+    @model_validator(mode="after")
+    def _either(self) -> "RecommendBody":
+        if bool(self.user_ids) == (self.group is not None):
+            raise PydanticCustomError("users_or_group", "give either user_ids or a group")
+        return self
 
 
 class Edit(Request):

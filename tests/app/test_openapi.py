@@ -25,8 +25,8 @@ COMMON = {"422", "500"}
 def unsaid(case: Case) -> list[Any]:
     """What to let pass, because JSON Schema has no words for it.
 
-    These are the equal lengths of two arrays, the fields that the items' metadata have, that only what is in a
-    history can be removed from it, and how large a group is and what it cannot be asked.
+    These are the equal lengths of two arrays, the fields that the items' metadata have, that only what is in
+    a history can be removed from it, and how large a group is and what it cannot be asked.
     """
     given_members: set[str] = set()
     for part in (case.query, case.body):

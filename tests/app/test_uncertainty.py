@@ -149,6 +149,8 @@ def test_popular_items_have_no_deviation(recommenders):
     """A count is no score of the model: the list is what it is without, and says that it is popular."""
     asked = recommenders["als"].recommend("nobody", Options(k=3, uncertainty=True, explore="thompson"))
     assert asked == recommenders["als"].recommend("nobody", Options(k=3))
+    bounds = recommenders["als"].recommend("nobody", Options(k=3, explore="ucb"))
+    assert bounds == recommenders["als"].recommend("nobody", Options(k=3))
 
 
 @given(user=st.integers(0, N_USERS - 1), seed=st.integers(0, 2**63 - 1), k=st.integers(1, 12))
