@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from models.types import BoolArray, PointerArray
 
 Metadata: TypeAlias = Mapping[str, Mapping[str, JsonValue]]
-"""JSON objects by item id."""
+"""JSON objects by id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Dataset:
         histories: the users' entries, with their times where the table has them.
         has_values: whether the values were given, rather than 1 for every interaction.
         metadata: JSON objects by item id, or None where no items table was given.
+        user_metadata: the same by user id.
     """
 
     users: IdMap
@@ -40,6 +41,7 @@ class Dataset:
     histories: Rows
     has_values: bool
     metadata: Metadata | None = None
+    user_metadata: Metadata | None = None
 
     @property
     def timestamps(self) -> PointerArray | None:
@@ -78,6 +80,7 @@ def build_dataset(
     min_user_interactions: int = 1,
     min_item_interactions: int = 1,
     metadata: Metadata | None = None,
+    user_metadata: Metadata | None = None,
     with_unseen_items: bool = False,
 ) -> Dataset:
     """Number the users and items and sort the entries by user, then item.
@@ -90,6 +93,7 @@ def build_dataset(
         min_user_interactions: users with fewer are dropped.
         min_item_interactions: items with fewer are dropped.
         metadata: JSON objects by item id.
+        user_metadata: JSON objects by user id.
         with_unseen_items: whether items with metadata but without interactions, or too few, are numbered too.
 
     Raises:
@@ -124,6 +128,7 @@ def build_dataset(
         ),
         interactions.has_values,
         metadata,
+        user_metadata,
     )
 
 

@@ -1,13 +1,14 @@
-"""HybridSVD: truncated SVD in which items that share metadata are near to begin with.
+"""HybridSVD: truncated SVD in which items, and users, that share metadata are near to begin with.
 
 PureSVD decomposes the table R under the plain inner product. HybridSVD takes S = (1 − α)I + αZ in its place,
-with Z the cosine of the items' features: for any L with LLᵀ = S,
+with Z the cosine of the items' features, and K of the same form for the users: for any MMᵀ = K and LLᵀ = S,
 
-    R L ≈ U Σ V̂ᵀ,    V_l = L V̂,    V_r = L⁻ᵀ V̂,    p = V_lᵀ x,    scores = V_r p
+    Mᵀ R L ≈ U Σ V̂ᵀ,    V_l = L V̂,    V_r = L⁻ᵀ V̂,    p = V_lᵀ x,    scores = V_r p
 
-The paper takes the Cholesky factor for L. Scores are the same for every square root, and the symmetric one,
-S^½, needs no matrix of all pairs of items. V_r = Rᵀ U Σ⁻¹ is 0 for an item that nobody has had. Such an item
-gets the V_r that S expects of it, given those of the others: it is recommended by its metadata.
+The paper takes Cholesky factors. Scores are the same for every square root, and the symmetric one needs no
+matrix of all pairs. The users' rows M⁻ᵀUΣ are R V_l exactly: what K says is in V̂, and p is the fold-in of the
+user's own history. V_r = Rᵀ M U Σ⁻¹ is 0 for an item that nobody has had. Such an item gets the V_r that S
+expects of it, given those of the others: it is recommended by its metadata.
 
 References:
     Frolov, Oseledets: HybridSVD: When Collaborative Information is Not Enough, RecSys 2019.
@@ -35,7 +36,7 @@ from models.families.base import (
     closing_sweep,
     silent,
 )
-from models.families.item_features import ItemSimilarity, item_features
+from models.families.metadata_features import Described, Similarity, feature_table
 from models.row_rules import PROJECTION, FixedSide, ObliqueProjectionRule
 
 if TYPE_CHECKING:
@@ -54,6 +55,12 @@ class HybridSVDConfig(FamilyConfig):
     """α, how much the metadata say against the identity."""
     min_feature_items: int = Field(default=2, ge=1)
     """How many items must share a value for it to count."""
+    user_features: tuple[str, ...] = ()
+    """Members of the users' metadata; users with a value in common are similar. Without: nobody is."""
+    user_similarity_weight: float = Field(default=0.3, ge=0, lt=1)
+    """α of the users."""
+    min_feature_users: int = Field(default=2, ge=1)
+    """How many users must share a value for it to count."""
 
 
 class HybridSVD:
@@ -68,7 +75,8 @@ class HybridSVD:
         check_not_all_zero("hybrid_svd", dataset)
         n_seen = int(np.count_nonzero(dataset.popularity()))
         check_factors(self.config.factors, (dataset.shape[0], n_seen), spare=1)  # ARPACK finds all but one
-        self._features(dataset)
+        self._item_features(dataset)
+        self._user_features(dataset)
 
     def fit(
         self,
@@ -84,13 +92,14 @@ class HybridSVD:
         histories = dataset.histories
         values = histories.values.astype(np.float64)
         table = csr_matrix((values, histories.indices, histories.indptr), shape=dataset.shape)
-        similarity = ItemSimilarity(self._features(dataset), config.similarity_weight)
-        root = similarity.power(0.5)
+        similarity = Similarity(self._item_features(dataset), config.similarity_weight)
+        between_users = Similarity(self._user_features(dataset), config.user_similarity_weight)
+        root, left = similarity.power(0.5), between_users.power(0.5)
         smoothed = LinearOperator(
             dataset.shape,
-            matvec=lambda right: table @ (root @ right),
-            rmatvec=lambda left: root @ (table.T @ left),
-            matmat=lambda right: table @ (root @ right),
+            matvec=lambda of_items: left @ (table @ (root @ of_items)),
+            rmatvec=lambda of_users: root @ (table.T @ (left @ of_users)),
+            matmat=lambda of_items: left @ (table @ (root @ of_items)),
             dtype=np.float64,
         )
         watch = LossWatch(1, progress)
@@ -101,8 +110,8 @@ class HybridSVD:
         except ArpackError as error:
             raise TrainingError(f"ARPACK found no decomposition ({error}); use fewer factors") from error
         vectors = transposed[np.argsort(-singular_values)].T
-        # |RL − UΣV̂ᵀ|² = |RL|² − Σ σ², per observed entry.
-        unexplained = similarity.squared_norm(table) - singular_values @ singular_values
+        # |MᵀRL − UΣV̂ᵀ|² = |MᵀRL|² − Σ σ², per observed entry.
+        unexplained = similarity.squared_norm(between_users.spread(table)) - singular_values @ singular_values
         watch.record(float(unexplained / len(values)))
         factors = similarity.power(-0.5) @ vectors
         known = np.bincount(histories.indices[values != 0], minlength=dataset.shape[1]) > 0
@@ -113,5 +122,12 @@ class HybridSVD:
         )
         return FittedModel(rule, closing_sweep(rule, histories, items), items, watch.losses)
 
-    def _features(self, dataset: Dataset) -> csr_matrix:
-        return item_features(dataset, self.config.features, self.config.min_feature_items)
+    def _item_features(self, dataset: Dataset) -> csr_matrix:
+        described = Described("item", dataset.items, dataset.metadata, "features", "min_feature_items")
+        return feature_table(described, self.config.features, self.config.min_feature_items)
+
+    def _user_features(self, dataset: Dataset) -> csr_matrix:
+        described = Described(
+            "user", dataset.users, dataset.user_metadata, "user_features", "min_feature_users"
+        )
+        return feature_table(described, self.config.user_features, self.config.min_feature_users)

@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import cholesky, solve_triangular
 
 from models.errors import ConfigError, DataError
-from models.families import item_features as features_module
-from models.families.item_features import ItemSimilarity, item_features
+from models.families import metadata_features as features_module
+from models.families.metadata_features import Described, Similarity, feature_table
 from models.fold_in import FoldIn
 from models.registry import FAMILIES, configure
 from tests.models.strategies import clustered_table, make_dataset
@@ -45,6 +45,22 @@ def dataset(table):
     return described(table, np.random.default_rng(1), undescribed=(4, 11, 29))
 
 
+@pytest.fixture(scope="module")
+def with_users(dataset):
+    """The same with an age and a trade for all users but two."""
+    users = {
+        f"u{user:05}": {"age": 20 + user % 3, "trade": "cook" if user % 5 else "poet"}
+        for user in range(50)
+        if user not in {7, 31}
+    }
+    return replace(dataset, user_metadata=users)
+
+
+def item_features(dataset, members, least):
+    """The features of the dataset's items."""
+    return feature_table(Described("item", dataset.items, dataset.metadata, "", ""), members, least)
+
+
 def fit(dataset, seed=0, **hyperparameters):
     """Fit as the training script does."""
     family = FAMILIES["hybrid_svd"].make(configure("hybrid_svd", hyperparameters))
@@ -70,6 +86,66 @@ def test_scores_are_those_of_the_paper_with_a_cholesky_factor(table, dataset, we
     assert_allclose(scores, expected, atol=2e-4)  # float32 factors of ratings up to 5
 
 
+def dense_user_similarity(dataset, weight):
+    """The same of the users, whose features are an age and a trade."""
+    values = [set(dataset.user_metadata.get(user, {user: user}).values()) for user in dataset.users]
+    cosine = [[len(a & b) / np.sqrt(len(a) * len(b)) for b in values] for a in values]
+    return (1 - weight) * np.eye(len(values)) + weight * np.array(cosine)
+
+
+WITH_USERS = {"factors": 6, "similarity_weight": 0.4, "user_features": ["age", "trade"]}
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.3, 0.9])
+def test_user_similarity_is_that_of_the_paper_with_cholesky_factors(table, with_users, weight):
+    """Scores are M⁻ᵀUΣV̂ᵀL⁻¹ from the dense Cholesky factors of K and S; the loss is what UΣV̂ᵀ leaves."""
+    ratings = np.nan_to_num(table)
+    of_users = cholesky(dense_user_similarity(with_users, weight), lower=True)
+    of_items = cholesky(dense_similarity(with_users, 0.4), lower=True)
+    left, values, right = np.linalg.svd(of_users.T @ ratings @ of_items, full_matrices=False)
+    known = np.linalg.inv(of_users.T) @ (left[:, :6] * values[:6])
+    expected = known @ right[:6] @ np.linalg.inv(of_items)
+    model = fit(with_users, **WITH_USERS, user_similarity_weight=weight)
+    assert_allclose(model.score_users(np.arange(50, dtype=np.int32)), expected, atol=2e-4)  # float32
+    assert model.losses == pytest.approx([(values[6:] ** 2).sum() / np.count_nonzero(~np.isnan(table))])
+
+
+def test_user_similarity_changes_the_items_and_never_the_fold_in(with_users):
+    """Who is like whom is in the item factors; a user's vector is still the fold-in of their own history."""
+    model = fit(with_users, **WITH_USERS)
+    assert not np.allclose(
+        model.items.factors, fit(with_users, factors=6, similarity_weight=0.4).items.factors
+    )
+    fold_in = FoldIn(model.items, model.rule)
+    folded = [fold_in.solve(with_users.histories.only(user)).vector for user in range(50)]
+    assert_allclose(folded, model.user_factors, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("hyperparameters", "complaint"),
+    [
+        (
+            {"user_features": ["height"]},
+            "no user has metadata 'height'; there are age, trade: name some with",
+        ),
+        (
+            {"user_features": ["age"], "min_feature_users": 40},
+            "0 values of age are shared by 40 users or more",
+        ),
+    ],
+)
+def test_user_features_that_there_are_not_are_refused(with_users, hyperparameters, complaint):
+    """The error names what is there and the remedy."""
+    with pytest.raises(ConfigError, match=complaint):
+        fit(with_users, factors=3, **hyperparameters)
+
+
+def test_user_features_without_a_table_of_users_are_refused(dataset):
+    """Asking for them without metadata names the option."""
+    with pytest.raises(DataError, match="metadata of the users: name their table with --users"):
+        fit(dataset, factors=3, user_features=["age"])
+
+
 def test_without_similarity_it_is_the_truncated_svd(dataset):
     """At α = 0 scores are those of family svd."""
     users = np.arange(50, dtype=np.int32)
@@ -90,7 +166,7 @@ def test_the_loss_is_what_the_factors_leave_of_the_smoothed_table(table, dataset
 
 def test_powers_of_the_similarity_are_those_of_the_dense_matrix(dataset):
     """S^½ times itself is S, and S^(−½) undoes S^½."""
-    similarity = ItemSimilarity(item_features(dataset, ["genres"], 1), 0.6)
+    similarity = Similarity(item_features(dataset, ["genres"], 1), 0.6)
     identity, dense = np.eye(30), dense_similarity(dataset, 0.6)
     root = similarity.power(0.5)
     assert_allclose(similarity.power(1) @ identity, dense, atol=1e-12)
