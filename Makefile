@@ -1,12 +1,18 @@
 # Two commands: `make demo` and `make test`. Needs Python >= 3.11, make and a C++ compiler.
 PYTHON ?= python3
 PORT ?= 8000
+WORKERS ?= 1
+ARTIFACTS ?= artifacts
 VENV := .venv
 BIN := $(VENV)/bin
+# Only a test runs it, so it is fetched by checksum and never committed; without npm that test is skipped.
+AXE_VERSION := 4.10.3
+AXE_SHA512 := 5e6edba515e70d25f6604d9815f064d859c5d1ea7ab661bbc4f87c88779ef0c21cae0abbeb636471ef39e9d62d2582e4b88a1866f19f4ecfcf6d986275e4dc12
+AXE := $(if $(shell which npm 2>/dev/null),$(VENV)/axe-core/package/axe.min.js)
 # Overlong test runs are cut by pytest's own timeout; -n uses the cores there are.
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test test-docker check format bench reproduce clean
+.PHONY: demo serve test test-browser test-docker screenshots check format bench reproduce clean
 
 demo: $(VENV)/.train data/movielens-100k/dataset.json artifacts/movielens-100k/CURRENT
 	@echo
@@ -25,8 +31,20 @@ artifacts/movielens-100k/CURRENT: | $(VENV)/.train data/movielens-100k/dataset.j
 	$(BIN)/python -m scripts.train --interactions data/movielens-100k --recipe recipes/ials.toml --holdout latest \
 		--artifacts artifacts/movielens-100k
 
+# Your own model, once scripts.train has published one to ARTIFACTS.
+serve: $(VENV)/.train
+	@FOLDREC_ARTIFACTS=$(ARTIFACTS) FOLDREC_PORT=$(PORT) FOLDREC_WORKERS=$(WORKERS) $(BIN)/python -m app
+
 test: $(VENV)/.dev
-	$(PYTEST) -n auto -m "not docker"
+	$(PYTEST) -n auto -m "not docker and not browser"
+
+# Needs Chromium (apt-get install chromium). npm, where there is one, brings the accessibility checker.
+test-browser: $(VENV)/.browser $(AXE)
+	$(PYTEST) -m browser -rs
+
+# The pictures in README, of the model that `make demo` serves.
+screenshots: $(VENV)/.browser artifacts/movielens-100k/CURRENT
+	$(BIN)/python -m tests.browser.screenshots artifacts/movielens-100k docs/images
 
 test-docker: $(VENV)/.dev
 	$(PYTEST) -m docker -s
@@ -53,9 +71,15 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
-$(VENV)/.train $(VENV)/.dev $(VENV)/.bench: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.train $(VENV)/.dev $(VENV)/.bench $(VENV)/.browser: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install -qq --constraint constraints.txt --editable '.[$*]'
 	@touch $@
+
+$(VENV)/axe-core/package/axe.min.js: | $(VENV)/bin/python
+	mkdir -p $(VENV)/axe-core
+	npm pack --silent --pack-destination $(VENV)/axe-core axe-core@$(AXE_VERSION)
+	echo "$(AXE_SHA512)  $(VENV)/axe-core/axe-core-$(AXE_VERSION).tgz" | sha512sum --check --quiet
+	tar --extract --touch --gzip --directory $(VENV)/axe-core --file $(VENV)/axe-core/axe-core-$(AXE_VERSION).tgz
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .hypothesis

@@ -1,11 +1,12 @@
 """What a handler can ask for besides its query and body."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Final, cast
 
 from fastapi import Depends, Request
 
 from app.errors import NotReadyError
-from app.holder import ModelHolder
+from app.holder import ModelHolder, Swap
 from app.metrics import Metrics
 from app.served import Served
 
@@ -26,6 +27,11 @@ def model_holder(request: Request) -> ModelHolder:
     return cast("ModelHolder", request.app.state.holder)
 
 
+def reload_now(request: Request) -> Callable[[], Awaitable[Swap]]:
+    """Return what looks for a new model at once."""
+    return cast("Callable[[], Awaitable[Swap]]", request.app.state.reload)
+
+
 def service_metrics(request: Request) -> Metrics:
     """Return the metrics of this service."""
     return cast("Metrics", request.app.state.metrics)
@@ -33,4 +39,5 @@ def service_metrics(request: Request) -> Metrics:
 
 CurrentModel = Annotated[Served, Depends(current_model)]
 Holder = Annotated[ModelHolder, Depends(model_holder)]
+Reload = Annotated[Callable[[], Awaitable[Swap]], Depends(reload_now)]
 ServiceMetrics = Annotated[Metrics, Depends(service_metrics)]

@@ -18,13 +18,13 @@ from app.access import KeyRing
 from app.gateway import Gateway
 from app.holder import ModelHolder
 from app.limits import Limits
-from app.metrics import Metrics
+from app.metrics import Metrics, SharedCounts
 from app.recall_monitor import RecallMonitor
-from app.routes import ROUTERS, operations
 from app.routes import ROUTERS, operations, playground
 from app.settings import Settings, settings_or_exit
 from app.slots import InFlight
-from app.source import ArtifactDirectory, ModelSource
+from app.source import ArtifactDirectory, Inherited, ModelSource
+from app.workers import Parent
 
 _DESCRIPTION = (
     "Recommendations from matrix factorization, with closed-form fold-in of people the model has never seen. "
@@ -57,17 +57,26 @@ class Foldrec(FastAPI):
         return super().openapi()
 
 
-def create_app(settings: Settings | None = None, *, source: ModelSource | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None, *, source: ModelSource | None = None, parent: Parent | None = None
+) -> FastAPI:
     """Build the service.
 
     Args:
         settings: read from the environment if None, and the process ends with code 2 if that is faulty.
-        source: where models come from; by default the artifacts directory of the settings.
+        source: where models come from; by default the parent, or the artifacts directory of the settings.
+        parent: of one of several workers; None where this process is the service.
     """
     settings = settings or settings_or_exit()
-    metrics = Metrics()
+    metrics = Metrics(None if parent is None else SharedCounts(parent.metrics, parent.slot))
     monitor = RecallMonitor(settings.recall_sample, metrics)
-    holder = ModelHolder(source or ArtifactDirectory(settings.artifacts, monitor.watched), metrics)
+    if source is None:
+        source = (
+            ArtifactDirectory(settings.artifacts, monitor.watched)
+            if parent is None
+            else Inherited(parent.snapshot, monitor.watched)
+        )
+    holder = ModelHolder(source, metrics)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -103,6 +112,7 @@ def create_app(settings: Settings | None = None, *, source: ModelSource | None =
         redirect_slashes=False,
     )
     app.state.holder = holder
+    app.state.reload = holder.reload if parent is None else parent.reload
     app.state.metrics = metrics
     app.state.retry_after = math.ceil(settings.reload_seconds)
     for router in routers:

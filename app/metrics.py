@@ -1,13 +1,17 @@
 """What the service counts and times, in Prometheus's form. No user or item id is ever a label."""
 
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest, values
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.values import MultiProcessValue
 
 from app.snapshot import INDEXES
 
@@ -41,11 +45,45 @@ class _RequestSeries:
     seconds: Observe
 
 
-class Metrics:
-    """The metrics of one service, in a registry of their own."""
+@dataclass(frozen=True, slots=True)
+class SharedCounts:
+    """Where the workers of one service keep their counters and histograms, for any of them to add up.
 
-    def __init__(self) -> None:
-        registry = self.registry = CollectorRegistry()
+    Attributes:
+        directory: has a file for each worker and type of metric.
+        slot: this worker's number; the counts of a dead worker go on in its successor.
+    """
+
+    directory: Path
+    slot: int
+
+    def keep(self) -> None:
+        """Have metrics that this process makes from now on keep their values there."""
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(self.directory)
+        values.ValueClass = MultiProcessValue(lambda: self.slot)  # type: ignore[no-untyped-call]
+
+    def collect(self) -> Iterable[Metric]:
+        """Add up the counters and histograms of all workers."""
+        files = [*self.directory.glob("counter_*.db"), *self.directory.glob("histogram_*.db")]
+        merged = MultiProcessCollector.merge([str(file) for file in files])  # type: ignore[no-untyped-call]
+        return cast("Iterable[Metric]", merged)
+
+
+class Metrics:
+    """The metrics of one service, in registries of their own.
+
+    Args:
+        shared: the counts of all workers, where there are several. Gauges are of the worker that is asked.
+    """
+
+    def __init__(self, shared: SharedCounts | None = None) -> None:
+        registry, gauges = CollectorRegistry(), CollectorRegistry()
+        self._rendered = [registry, gauges]
+        if shared is not None:
+            shared.keep()
+            everybodys = CollectorRegistry()
+            everybodys.register(shared)
+            self._rendered = [everybodys, gauges]
         self._requests = Counter(
             "foldrec_requests_total", "Requests answered.", ["route", "status"], registry=registry
         )
@@ -79,7 +117,7 @@ class Metrics:
             "foldrec_recall_estimate",
             "Mean recall of the last thousand lists that were answered again exactly.",
             ["index"],
-            registry=registry,
+            registry=gauges,
         )
         self._recall_samples = Counter(
             "foldrec_recall_samples_total",
@@ -94,19 +132,19 @@ class Metrics:
             registry=registry,
         )
         self._model = Gauge(
-            "foldrec_model_info", "What is being served.", ["version", "family"], registry=registry
+            "foldrec_model_info", "What is being served.", ["version", "family"], registry=gauges
         )
         self._load_seconds = Gauge(
-            "foldrec_model_load_seconds", "Loading the model being served.", registry=registry
+            "foldrec_model_load_seconds", "Loading the model being served.", registry=gauges
         )
         self._age = Gauge(
-            "foldrec_model_age_seconds", "Since the model being served was trained.", registry=registry
+            "foldrec_model_age_seconds", "Since the model being served was trained.", registry=gauges
         )
         self._in_flight = Gauge(
-            "foldrec_in_flight", "Requests whose body arrives or that are being answered.", registry=registry
+            "foldrec_in_flight", "Requests whose body arrives or that are being answered.", registry=gauges
         )
         self._heavy_in_flight = Gauge(
-            "foldrec_heavy_in_flight", "Heavy requests that run or wait for a thread.", registry=registry
+            "foldrec_heavy_in_flight", "Heavy requests that run or wait for a thread.", registry=gauges
         )
         self._reloads = Counter(
             "foldrec_reload_total",
@@ -119,6 +157,7 @@ class Metrics:
         for index in INDEXES:
             self._recall_falls.labels(index)
         self._series: dict[tuple[str, int], _RequestSeries] = {}
+        self._serving: tuple[str, str] | None = None
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count one request. ``route`` is a template, so the number of series is bounded."""
@@ -167,9 +206,11 @@ class Metrics:
 
     def model_loaded(self, *, version: str, family: str, created_at: datetime, seconds: float) -> None:
         """Say what is served from now on."""
-        self._recall.clear()
-        self._model.clear()
-        self._model.labels(version, family).set(1)
+        if self._serving is not None:
+            self._model.remove(*self._serving)
+            self._recall.clear()
+        self._serving = version, family
+        self._model.labels(*self._serving).set(1)
         self._load_seconds.set(seconds)
         self._age.set_function(lambda: time.time() - created_at.timestamp())
         self._reloads.labels("loaded").inc()
@@ -180,4 +221,4 @@ class Metrics:
 
     def render(self) -> bytes:
         """Return everything in the text format."""
-        return generate_latest(self.registry)
+        return b"".join(generate_latest(registry) for registry in self._rendered)

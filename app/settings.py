@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     reload_seconds: float = Field(
         1.0, gt=0, le=86_400, description="seconds between two looks at `CURRENT` for a new artifact"
     )
+    workers: int = Field(
+        1, ge=1, le=256, description="processes that answer; they share one copy of the model in memory"
+    )
     threads: int = Field(
         1,
         ge=1,

@@ -8,6 +8,7 @@ from app import snapshot
 from app.recommender import Recommender
 from app.snapshot import Snapshot
 from models.artifact import current_marker, current_version
+from models.errors import NoArtifactError
 
 
 class ModelSource(Protocol):
@@ -21,6 +22,36 @@ class ModelSource(Protocol):
 
     def load(self) -> Recommender:
         """Load the model to serve; raises ArtifactError."""
+
+
+class Inherited:
+    """The model that a worker was forked with; its parent replaces the worker when there is another.
+
+    Args:
+        inherited: the model; None before there is any.
+        prepare: has the snapshot before it answers.
+    """
+
+    def __init__(self, inherited: Snapshot | None, prepare: Callable[[Snapshot], Snapshot]) -> None:
+        self._inherited = inherited
+        self._prepare = prepare
+
+    def marker(self) -> Hashable | None:
+        """Always the same."""
+        return self._inherited and self._inherited.version
+
+    def version(self) -> str:
+        """The version of the model."""
+        return self._snapshot().version
+
+    def load(self) -> Recommender:
+        """There is nothing to load."""
+        return Recommender(self._prepare(self._snapshot()))
+
+    def _snapshot(self) -> Snapshot:
+        if self._inherited is None:
+            raise NoArtifactError("nothing has been published yet; train a model first")
+        return self._inherited
 
 
 class ArtifactDirectory:

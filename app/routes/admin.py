@@ -6,7 +6,7 @@ from fastapi import APIRouter, Security
 
 from app.access import admin_key
 from app.answers.options import Body as Answer
-from app.dependencies import Holder
+from app.dependencies import Reload
 from app.errors import Kind
 from app.openapi import refusals
 from app.operation import Operation
@@ -20,6 +20,6 @@ router = APIRouter(route_class=Operation, dependencies=[Security(admin_key)], ta
     response_model=service.Reloaded,
     responses=refusals(Kind.NOT_FOUND, Kind.ARTIFACT_REFUSED),
 )
-async def reload(holder: Holder) -> Answer:
+async def reload(reload_now: Reload) -> Answer:
     """Look at `CURRENT` now, not at the next poll; a model that cannot be served leaves the old in place."""
-    return asdict(await holder.reload())
+    return asdict(await reload_now())

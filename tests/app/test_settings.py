@@ -33,6 +33,7 @@ def test_every_setting_comes_from_its_variable(monkeypatch: pytest.MonkeyPatch) 
         "api_keys": ("one-key, another-key", ["one-key", "another-key"]),
         "admin_key": ("the-admin-key", "the-admin-key"),
         "reload_seconds": ("0.5", 0.5),
+        "workers": ("3", 3),
         "threads": ("4", 4),
         "max_in_flight": ("99", 99),
         "max_heavy_in_flight": ("9", 9),
