@@ -6,7 +6,17 @@ Each is also a command of its own, such as ``python -m benchmarks.serving``.
 import subprocess
 import sys
 
-_ALL = ("load_interactions", "als", "ratings", "retrieval", "startup", "serving", "overload", "evaluation")
+_ALL = (
+    "load_interactions",
+    "als",
+    "ratings",
+    "retrieval",
+    "startup",
+    "serving",
+    "overload",
+    "evaluation",
+    "recommend_all",
+)
 
 
 def main() -> int:
