@@ -116,7 +116,7 @@ class TableFormat(BaseModel):
 
 
 class ItemLayout(BaseModel):
-    """How a table of item metadata becomes members of JSON objects.
+    """How a table of metadata, of items or of users, becomes members of JSON objects.
 
     Every column other than the id becomes a member, under its own name unless a field here says otherwise.
     """
@@ -127,7 +127,7 @@ class ItemLayout(BaseModel):
     """How the file is written."""
 
     id_column: str | None = None
-    """Column of the item ids; None: called the same as in the interactions."""
+    """Column of the ids; None: called the same as in the interactions."""
 
     title_column: OptionalColumn = None
     """Column that becomes ``title``; a trailing ``(1995)`` is moved into ``year``."""
@@ -149,7 +149,7 @@ class ItemLayout(BaseModel):
 
 
 class Layout(BaseModel):
-    """Everything needed to read a table of interactions and the table of items beside it."""
+    """Everything needed to read a table of interactions and the tables of items and users beside it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -174,6 +174,9 @@ class Layout(BaseModel):
     items: ItemLayout = ItemLayout()
     """The table of item metadata."""
 
+    users: ItemLayout = ItemLayout()
+    """The table of user metadata."""
+
     @property
     def interaction_columns(self) -> tuple[str, ...]:
         """The columns that are read: user, item and, where named, value and time."""
@@ -184,6 +187,11 @@ class Layout(BaseModel):
     def item_id_column(self) -> str:
         """Column of the ids in the table of items."""
         return self.items.id_column or self.item_column
+
+    @property
+    def user_id_column(self) -> str:
+        """Column of the ids in the table of users."""
+        return self.users.id_column or self.user_column
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -261,7 +269,7 @@ _MOVIELENS_100K_GENRES: Final = (
 )
 
 PRESETS: Final[dict[str, Layout]] = {
-    # u.data and u.item of ml-100k
+    # u.data, u.item and u.user of ml-100k
     "movielens-100k": Layout(
         table=TableFormat(format="tsv", quoting=False, columns=_MOVIELENS_COLUMNS),
         value_column="rating",
@@ -283,8 +291,16 @@ PRESETS: Final[dict[str, Layout]] = {
             title_column="title",
             flags={"genres": _MOVIELENS_100K_GENRES},
         ),
+        users=ItemLayout(
+            table=TableFormat(
+                separator="|",
+                quoting=False,
+                encoding="latin-1",
+                columns=("user_id", "age", "gender", "occupation", "zip_code"),
+            ),
+        ),
     ),
-    # ratings.dat and movies.dat of ml-1m
+    # ratings.dat, movies.dat and users.dat of ml-1m
     "movielens-1m": Layout(
         table=TableFormat(format="double-colon", encoding="latin-1", columns=_MOVIELENS_COLUMNS),
         value_column="rating",
@@ -295,6 +311,13 @@ PRESETS: Final[dict[str, Layout]] = {
             ),
             title_column="title",
             lists={"genres": "|"},
+        ),
+        users=ItemLayout(
+            table=TableFormat(
+                format="double-colon",
+                encoding="latin-1",
+                columns=("user_id", "gender", "age", "occupation", "zip_code"),
+            ),
         ),
     ),
     # ratings.csv and movies.csv of ml-latest-small, ml-20m, ml-25m and ml-32m
@@ -311,7 +334,7 @@ PRESETS: Final[dict[str, Layout]] = {
             empty_list="(no genres listed)",
         ),
     ),
-    # the .inter and .item files that RecBole calls atomic, with the columns of its ml-100k
+    # the .inter, .item and .user files that RecBole calls atomic, with the columns of its ml-100k
     "recbole": Layout(
         table=TableFormat(format="tsv", quoting=False, typed_header=True),
         value_column="rating",
@@ -323,6 +346,7 @@ PRESETS: Final[dict[str, Layout]] = {
             lists={"class": " "},
             rename={"class": "genres"},
         ),
+        users=ItemLayout(table=TableFormat(format="tsv", quoting=False, typed_header=True)),
     ),
 }
 """The layouts of known data sets, by name; the only place that knows them."""

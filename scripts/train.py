@@ -25,7 +25,7 @@ from models.dataset import Dataset, Metadata, build_dataset
 from models.dataset_directory import open_dataset_directory
 from models.errors import ConfigError
 from models.interactions import read_interactions
-from models.item_table import read_items
+from models.item_table import read_items, read_users
 from models.layouts import PRESETS, Format, Layout, choose_layout
 from models.registry import EVALUATED, FAMILIES, check_served, configure
 from models.training import METRICS_K, Reporter, TrainingPlan, train
@@ -51,6 +51,9 @@ def _train(
         Path, typer.Option(help="Table of interactions, or a directory that scripts.fetch has made.")
     ],
     items: Annotated[Path | None, typer.Option(help="Table of item metadata: titles, genres.")] = None,
+    users: Annotated[
+        Path | None, typer.Option(help="Table of user metadata, for user_features of hybrid_svd.")
+    ] = None,
     preset: Annotated[PresetName | None, typer.Option(help="Layout of a known data set.")] = None,
     table_format: Annotated[
         Format | None, typer.Option("--format", help="Of the interactions, if the name does not tell.")
@@ -70,6 +73,7 @@ def _train(
         str | None, typer.Option(help="Names of the columns of an items table without a header, by commas.")
     ] = None,
     item_id_column: Annotated[str | None, typer.Option(help="Of the items table.")] = None,
+    user_id_column: Annotated[str | None, typer.Option(help="Of the users table.")] = None,
     title_column: Annotated[str | None, typer.Option(help="Of the items table; becomes `title`.")] = None,
     layout_options: Annotated[
         list[str],
@@ -131,6 +135,7 @@ def _train(
         "items.table.columns": None if item_columns is None else tuple(item_columns.split(",")),
         "items.id_column": item_id_column,
         "items.title_column": title_column,
+        "users.id_column": user_id_column,
     }
     preset_name = None if preset is None else preset.value
     if interactions.is_dir():
@@ -146,6 +151,7 @@ def _train(
         interactions,
         layout,
         metadata=metadata,
+        user_metadata=None if users is None else read_users(users, layout).records,
         with_unseen_items=FAMILIES[chosen.family].scores_unseen_items,
         duplicates=duplicates or FAMILIES[chosen.family].duplicates,
         on_bad_row=on_bad_row,
@@ -154,6 +160,8 @@ def _train(
     )
     if items is not None:
         _check_items(items, dataset, console)
+    if users is not None:
+        _check_users(users, dataset, console)
     with _bar(console) as bar:
         contents, card = train(dataset, plan, reporter=bar)
         bar.phase("publish")
@@ -186,6 +194,21 @@ def _check_items(path: Path, dataset: Dataset, console: Console) -> None:
     console.print(f"{path}: metadata of {known:,} of {len(seen):,} items{further}", markup=False)
 
 
+def _check_users(path: Path, dataset: Dataset, console: Console) -> None:
+    """Say how many users the users table describes.
+
+    Raises:
+        ConfigError: none of its ids has interactions.
+    """
+    known = sum(user in (dataset.user_metadata or {}) for user in dataset.users)
+    if known == 0:
+        raise ConfigError(
+            f"{path}: no id in it has interactions, which are of such as {dataset.users.external(0)!r}; "
+            "name the column of ids with --user-id-column"
+        )
+    console.print(f"{path}: metadata of {known:,} of {len(dataset.users):,} users", markup=False)
+
+
 def _say_filterable(card: ItemFieldsCard, console: Console) -> None:
     """Say which members of the metadata a request can filter by, and why it cannot by the others."""
     fields = ", ".join(map(str, card.fields)) or "nothing"
@@ -213,6 +236,7 @@ def _read(
     on_bad_row: Literal["stop", "skip"],
     least: tuple[int, int],
     metadata: Metadata | None,
+    user_metadata: Metadata | None,
     with_unseen_items: bool,
     console: Console,
 ) -> Dataset:
@@ -223,6 +247,7 @@ def _read(
         min_user_interactions=least[0],
         min_item_interactions=least[1],
         metadata=metadata,
+        user_metadata=user_metadata,
         with_unseen_items=with_unseen_items,
     )
     n_entries, n_users = len(dataset.histories.indices), len(dataset.users)

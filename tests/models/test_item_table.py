@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from models.errors import DataError
 from models.item_members import split_title
-from models.item_table import read_items
+from models.item_table import read_items, read_users
 from models.layouts import PRESETS, ItemLayout, Layout, TableFormat, choose_layout
 
 
@@ -341,3 +341,39 @@ def test_ndjson_is_read_back(tmp_path_factory, items):
         for item_id, members in items.items()
     }
     assert read_items(path, Layout()).records == expected
+
+
+@pytest.mark.parametrize(
+    ("preset", "name", "text"),
+    [
+        ("movielens-100k", "u.user", "1|24|M|technician|85711\n2|53|F|other|94043\n"),
+        ("movielens-1m", "users.dat", "1::M::24::technician::85711\n2::F::53::other::94043\n"),
+        (
+            "recbole",
+            "x.user",
+            "user_id:token\tage:token\tgender:token\n1\t24\tM\n2\t53\tF\n",
+        ),
+        (
+            None,
+            "users.csv",
+            "user_id,age,gender\n1,24,M\n2,53,F\n",
+        ),
+    ],
+)
+def test_a_table_of_users_is_read_as_one_of_items_is(tmp_path, preset, name, text):
+    """Every column but the id is a member, in the layouts of the MovieLens sets as well."""
+    path = tmp_path / name
+    path.write_text(text)
+    records = read_users(path, choose_layout(preset)).records
+    members = {user: (record["age"], record["gender"]) for user, record in records.items()}
+    assert members == {"1": (24, "M"), "2": (53, "F")}
+
+
+def test_bad_rows_of_users_are_named_as_such(tmp_path):
+    """The remedy names the option of the users' table."""
+    path = tmp_path / "users.csv"
+    path.write_text("user_id,age\n1,20\n1,30\n")
+    with pytest.raises(DataError, match=r"repeated user id|'1' is also the id of line 2"):
+        read_users(path, Layout())
+    with pytest.raises(DataError, match="--user-id-column"):
+        read_users(path, choose_layout(options={"users.id_column": "who"}))

@@ -215,3 +215,30 @@ def test_an_item_that_nobody_has_had_is_recommended_by_its_metadata(run, tmp_pat
     status, printed, root = run("--family", "ials", *words)
     assert status == 0, printed
     assert open_artifact(root / current_version(root)).items.get("brand new") is None
+
+
+def test_users_with_metadata_in_common_are_compared(run, tmp_path):
+    """hybrid_svd reads --users where user_features name members; published fold-ins agree all the same."""
+    items, users = tmp_path / "items.ndjson", tmp_path / "users.csv"
+    items.write_text(
+        "".join(json.dumps({"what": f"ítem {n}", "genres": [str(n % 3)]}) + "\n" for n in range(40))
+    )
+    users.write_text(
+        "member,trade\n" + "".join(f"user {n},{'cook' if n % 2 else 'poet'}\n" for n in range(50))
+    )
+    words = ("--family", "hybrid_svd", "--items", str(items), "--set", "factors=4")
+    compared = (*words, "--users", str(users), "--user-id-column", "member")
+    asked = ("--set", 'user_features=["trade"]')
+    published = []
+    for chosen in (words, (*compared, *asked)):
+        status, printed, root = run(*chosen)
+        assert status == 0, printed
+        published.append(open_artifact(root / current_version(root)))
+    assert "metadata of 50 of 60 users" in printed
+    assert not np.allclose(published[0].item_factors, published[1].item_factors)
+    assert published[1].manifest.fold_in.max_relative_difference < 1e-5
+    users.write_text("member,trade\nsomebody,cook\n")
+    status, printed, _ = run(*compared, *asked)
+    assert (status, "no id in it has interactions" in printed) == (1, True)
+    status, printed, _ = run(*words, *asked)
+    assert (status, "name their table with --users" in printed) == (1, True)
