@@ -5,12 +5,9 @@ import { el, svg } from "./dom.js";
 
 const titles = new Map();
 const metadata = new Map(); // item id -> promise of the answer of GET /items/{item_id}
-const barred = new Set(); // origins that the page may not show pictures of
+const policy = fetch(".", { method: "HEAD" }).then((page) => page.headers.get("Content-Security-Policy") ?? "", () => "");
 
 changes.addEventListener("model", () => metadata.clear());
-document.addEventListener("securitypolicyviolation", ({ effectiveDirective, blockedURI }) => {
-  if (effectiveDirective === "img-src") barred.add(new URL(blockedURI, location.href).origin);
-});
 
 /** Keep the title of an item of an answer, where there is one. */
 export function learn(item) {
@@ -49,14 +46,26 @@ export function lateSubtitle(id) {
 /** A picture of the item if the page may show it, else a cover drawn from its title. */
 export function cover(id) {
   const frame = el("span", { class: "cover", "aria-hidden": "true" }, drawn(titleOf(id)));
-  details(id).then((item) => {
+  Promise.all([details(id), policy]).then(([item, rules]) => {
     const source = item?.metadata?.image_url;
-    if (typeof source !== "string" || !URL.canParse(source) || barred.has(new URL(source).origin)) return;
+    if (typeof source !== "string" || !mayShow(source, rules)) return;
     const picture = el("img", { alt: "", referrerpolicy: "no-referrer" });
     picture.addEventListener("load", () => frame.replaceChildren(picture));
     picture.src = source;
   });
   return frame;
+}
+
+// Whether the page's own policy lets a picture through; what it does not is not even asked for.
+function mayShow(source, rules) {
+  if (!URL.canParse(source)) return false;
+  const { protocol, hostname, port, origin } = new URL(source);
+  const allowed = /img-src ([^;]*)/.exec(rules)?.[1].split(" ") ?? [];
+  return origin === location.origin || allowed.some((pattern) => {
+    const [, scheme, host, at] = /^(?:(https?):\/\/)?([^:]+)(?::(\d+))?$/.exec(pattern) ?? [];
+    if (!host || (scheme ?? protocol.slice(0, -1)) !== protocol.slice(0, -1) || (at ?? "") !== port) return false;
+    return host.startsWith("*.") ? hostname.endsWith(host.slice(1)) : hostname === host;
+  });
 }
 
 function drawn(title) {

@@ -20,6 +20,7 @@ let context;
 let places = null; // ids, titles, x, y: the most popular item first
 let positions = new Map(); // item id -> position in `places`
 let view = { x: 0, y: 0, scale: 1, fitted: 1 }; // centre; CSS pixels for a unit
+let size = { width: 0, height: 0 }; // CSS pixels; asking the canvas for every dot would cost more than the dots
 let raster = null; // what the dots are written to, all at once
 let palette = null;
 let pointed = -1;
@@ -36,14 +37,17 @@ export function setUp() {
     onkeydown: pressed, onwheel: wheeled, onpointerdown: down, onpointermove: moved, onpointerup: up,
     onpointercancel: up, onpointerleave: () => point(-1),
   });
-  context = canvas.getContext("2d");
+  context = canvas.getContext("2d", { alpha: false, willReadFrequently: true }); // drawn by the CPU: no transfers
   const button = (label, text, action) => el("button", { type: "button", class: "quiet", "aria-label": label, onclick: action }, text);
   byId("map-tools").append(
     button("Zoom in", "+", () => zoom(1.6)), button("Zoom out", "−", () => zoom(1 / 1.6)),
     button("Show everything", "All", fit), curlButton(() => request));
   byId("map-canvas").append(canvas);
   search(byId("map-search"), "Find an item on the map", centreOn);
-  new ResizeObserver(draw).observe(canvas);
+  new ResizeObserver(() => {
+    measure();
+    draw();
+  }).observe(canvas);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     palette = null;
     draw();
@@ -52,6 +56,7 @@ export function setUp() {
 
 export async function show() {
   try {
+    measure();
     if (!places) take(await ask(request));
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
@@ -73,10 +78,14 @@ function take(answer) {
   fit();
 }
 
+function measure() {
+  size = { width: canvas.clientWidth, height: canvas.clientHeight };
+}
+
 function fit() {
   const range = (values) => values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
   const [[left, right], [bottom, top]] = [range(places.x), range(places.y)];
-  const scale = Math.min((canvas.clientWidth - 60) / (right - left || 1), (canvas.clientHeight - 40) / (top - bottom || 1));
+  const scale = Math.min((size.width - 60) / (right - left || 1), (size.height - 40) / (top - bottom || 1));
   view = { x: (left + right) / 2, y: (bottom + top) / 2, scale, fitted: scale };
   draw();
 }
@@ -90,11 +99,11 @@ function centreOn(id) {
   canvas.focus();
 }
 
-const across = (position) => (places.x[position] - view.x) * view.scale + canvas.clientWidth / 2;
-const downward = (position) => (view.y - places.y[position]) * view.scale + canvas.clientHeight / 2;
+const across = (position) => (places.x[position] - view.x) * view.scale + size.width / 2;
+const downward = (position) => (view.y - places.y[position]) * view.scale + size.height / 2;
 
 function draw() {
-  if (!places || !canvas.clientWidth) return;
+  if (!places || !size.width) return;
   cancelAnimationFrame(frame);
   frame = requestAnimationFrame(paint);
   clearTimeout(settled);
@@ -103,7 +112,7 @@ function draw() {
 
 function paint() {
   const ratio = Math.min(devicePixelRatio, 2);
-  const [width, height] = [Math.round(canvas.clientWidth * ratio), Math.round(canvas.clientHeight * ratio)];
+  const [width, height] = [Math.round(size.width * ratio), Math.round(size.height * ratio)];
   if (canvas.width !== width || canvas.height !== height || !raster) {
     Object.assign(canvas, { width, height });
     raster = context.createImageData(width, height);
@@ -121,10 +130,10 @@ function dots(pixels, width, height, ratio) {
   const { x, y } = places;
   const scale = view.scale * ratio;
   const [left, top] = [width / 2 - view.x * scale, height / 2 + view.y * scale];
-  const size = ratio * Math.min(2.6, Math.sqrt(view.scale / view.fitted));
+  const dot = ratio * Math.min(2.6, Math.sqrt(view.scale / view.fitted));
   const ends = TIERS.map((share) => Math.ceil(share * x.length));
   for (let tier = TIERS.length - 1; tier >= 0; tier--) {
-    const spans = disc(Math.round(size * [2.4, 1.5, 1][tier]));
+    const spans = disc(Math.round(dot * [2.4, 1.5, 1][tier]));
     const colour = palette.dots[tier];
     for (let item = ends[tier] - 1, first = tier ? ends[tier - 1] : 0; item >= first; item--) {
       const [column, row] = [Math.round(left + x[item] * scale), Math.round(top - y[item] * scale)];
@@ -155,7 +164,7 @@ function lights() {
   context.font = "12px system-ui, sans-serif";
   for (let position = 0, looked = 0; position < places.ids.length && looked < LOOKED_AT && taken.length < LABELS; position++) {
     const [x, y] = [across(position), downward(position)];
-    if (x < 0 || y < 0 || x > canvas.clientWidth || y > canvas.clientHeight) continue;
+    if (x < 0 || y < 0 || x > size.width || y > size.height) continue;
     looked++;
     label(position, taken, palette.soft);
   }
@@ -179,7 +188,7 @@ function label(position, taken, colour) {
   const width = (places.widths[position] ??= context.measureText(text).width * 1.08);
   const [x, y] = [across(position) + 8, downward(position)];
   const box = [x, y - 8, x + width, y + 8];
-  if (box[2] > canvas.clientWidth || box[0] < 0 || box[1] < 0 || box[3] > canvas.clientHeight) return;
+  if (box[2] > size.width || box[0] < 0 || box[1] < 0 || box[3] > size.height) return;
   if (taken.some((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3])) return;
   taken.push(box);
   context.lineWidth = 3;
@@ -209,15 +218,15 @@ function listInView() {
   const found = [];
   for (let position = 0; position < places.ids.length && found.length < IN_VIEW; position++) {
     const [x, y] = [across(position), downward(position)];
-    if (x >= 0 && y >= 0 && x <= canvas.clientWidth && y <= canvas.clientHeight) found.push(position);
+    if (x >= 0 && y >= 0 && x <= size.width && y <= size.height) found.push(position);
   }
   byId("map-in-view").replaceChildren(...found.map((position) =>
     el("a", { href: `#item/${encodeURIComponent(places.ids[position])}` }, places.titles[position])));
 }
 
-function zoom(factor, x = canvas.clientWidth / 2, y = canvas.clientHeight / 2) {
+function zoom(factor, x = size.width / 2, y = size.height / 2) {
   const scale = Math.min(Math.max(view.scale * factor, view.fitted / 2), view.fitted * 400);
-  const [dx, dy] = [x - canvas.clientWidth / 2, y - canvas.clientHeight / 2];
+  const [dx, dy] = [x - size.width / 2, y - size.height / 2];
   view.x += dx / view.scale - dx / scale; // what is under the pointer stays there
   view.y -= dy / view.scale - dy / scale;
   view.scale = scale;

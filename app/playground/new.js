@@ -61,15 +61,11 @@ async function update() {
 }
 
 function refused(problem) {
-  const member = ["uncertainty", "what_if"].find((name) => problem.fields.includes(name));
-  if (member === "uncertainty") {
-    uncertain = byId("uncertainty").checked = false;
-    byId("uncertainty").disabled = true;
-    say("This version of the service does not tell uncertainty.");
-    byId("uncertainty").parentElement.title = "This version of the service does not tell uncertainty.";
-    update();
-  } else if (member === "what_if") {
-    without = null;
+  if (uncertain && problem.status === 422) { // not every family can tell it
+    const box = byId("uncertainty");
+    uncertain = box.checked = false;
+    box.disabled = true;
+    byId("new-note").textContent = problem.message;
     update();
   } else {
     byId("new-about").textContent = problem.message;
