@@ -11,6 +11,7 @@ from app.answers.groups import Groups
 from app.answers.item_map import ItemMap
 from app.answers.items import Items
 from app.answers.neighbours import Neighbours
+from app.answers.new_items import NewItems
 from app.answers.options import Body, Options
 from app.answers.ordering import Ordering
 from app.answers.pairs import Pairs
@@ -31,6 +32,7 @@ class Recommender:
         recommend, recommend_many, fold_in: see `app.answers.personal.PersonalLists`.
         recommend_group: see `app.answers.groups.Groups`.
         what_if: see `app.answers.what_if.WhatIf.compare`.
+        fold_in_item: see `app.answers.new_items.NewItems`.
         similar, similar_basket, similar_users: see `app.answers.neighbours.Neighbours`.
         predict, predict_many: see `app.answers.pairs.Pairs`.
         explain: see `app.answers.explanations.Explanations.pair`.
@@ -51,6 +53,7 @@ class Recommender:
         self.recommend_many = personal.recommend_many
         self.recommend_group = Groups(snapshot, catalogue, personal, ordering).recommend
         self.fold_in = personal.fold_in
+        self.fold_in_item = NewItems(snapshot, catalogue).fold_in
         self.similar = neighbours.similar
         self.similar_basket = neighbours.similar_basket
         self.similar_users = neighbours.similar_users

@@ -52,6 +52,15 @@ async def fold_in(body: Annotated[requests.FoldInBody, Body()], model: CurrentMo
     return model.fold_in(body.interactions, body.options())
 
 
+@router.post("/fold-in/item", response_model=answers.NewItem)
+def fold_in_item(body: Annotated[requests.ItemFoldInBody, Body()], model: CurrentModel) -> Answer:
+    """Place an item the model has never seen by its first users: what it is like, and who would like it most.
+
+    Nothing is stored: the item is in no other answer until a model has been trained with it.
+    """
+    return model.recommender.fold_in_item(body.first_users(), body.k, exclude_seen=body.exclude_seen)
+
+
 @router.get("/similar", response_model=answers.SimilarItems, responses=refusals(Kind.UNKNOWN_ITEM))
 async def similar(query: Annotated[requests.SimilarQuery, Query()], model: CurrentModel) -> Answer:
     """Find the items most like an item."""

@@ -193,6 +193,36 @@ class Explanation(Answer):
     intercept: Intercept
 
 
+class NeighbourItem(Part):
+    """One item of a list; `score` is the cosine."""
+
+    item_id: ItemId
+    score: Annotated[float, Field(examples=[0.87])]
+    rank: Annotated[int, Field(ge=1, examples=[1])]
+
+
+class LikelyUser(Part):
+    """Somebody who would like an item; `score` is what the model predicts of the two."""
+
+    user_id: UserId
+    score: Annotated[float, Field(examples=[0.74])]
+    rank: Annotated[int, Field(ge=1, examples=[1])]
+
+
+class NewItem(Answer):
+    """Where an item would be that the model has never seen, as far as its first users tell."""
+
+    provisional: Literal[True]
+    source: Annotated[Literal["fold_in"], Field(description="its users, folded in")]
+    known_users: Annotated[
+        int, Field(ge=0, description="how many of the users the model knows", examples=[5])
+    ]
+    ignored_users: Annotated[list[str], Field(description="posted users that it does not know")]
+    k: Annotated[int, Field(ge=1, examples=[3])]
+    similar_items: Annotated[list[NeighbourItem], Field(description="what it is like, by cosine")]
+    users: Annotated[list[LikelyUser], Field(description="who would like it most")]
+
+
 class Prediction(Answer):
     """The predicted rating or preference of one pair."""
 

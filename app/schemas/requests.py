@@ -45,21 +45,24 @@ class RecommendQuery(TextFilter, PersonalListRequest):
     user_id: UserId
 
 
+Value = Annotated[
+    float | None,
+    Field(
+        ge=-MAX_VALUE,
+        le=MAX_VALUE,
+        description="a rating, or how often or how much: 1 unless given, and required by rating models; "
+        "a negative one says to an implicit model that the item is disliked",
+        examples=[1.0],
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class PostedInteraction(Interaction):
     """One entry of a posted history, within what float32 arithmetic can take."""
 
     item_id: ItemId
-    value: Annotated[
-        float | None,
-        Field(
-            ge=-MAX_VALUE,
-            le=MAX_VALUE,
-            description="a rating, or how often or how much: 1 unless given, and required by rating models; "
-            "a negative one says to an implicit model that the item is disliked",
-            examples=[1.0],
-        ),
-    ] = None
+    value: Value = None
     timestamp: Annotated[
         Annotated[int, Field(ge=-(2**63), lt=2**63), BeforeValidator(whole)] | None,
         Field(description="seconds since the epoch", examples=[1_793_000_000]),
@@ -159,6 +162,33 @@ class FoldInBody(JsonFilter, PersonalListRequest):
         Edit | None,
         Field(description="compare with the list that this edit of the history would give"),
     ] = None
+
+
+class PostedUser(Request):
+    """One of the first users of a new item."""
+
+    user_id: UserId
+    value: Value = None
+
+
+class ItemFoldInBody(Request):
+    """``POST /fold-in/item``."""
+
+    interactions: Annotated[
+        tuple[PostedUser, ...],
+        FailFast(),
+        Field(
+            max_length=MAX_INTERACTIONS,
+            description="who had the item, in any order",
+            examples=[[{"user_id": USER, "value": 1.0}, {"user_id": "186"}]],
+        ),
+    ] = ()
+    k: Count = 10
+    exclude_seen: Annotated[bool, Field(description="leave out the users that were posted")] = True
+
+    def first_users(self) -> list[Interaction]:
+        """Return the users in the place of items, as histories are read."""
+        return [Interaction(each.user_id, each.value) for each in self.interactions]
 
 
 class SimilarQuery(TextFilter):
