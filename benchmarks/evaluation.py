@@ -83,7 +83,7 @@ def make_round(n_users: int, n_items: int, rng: np.random.Generator, *, n_judged
     known, tested = rows(~hidden), rows(hidden)
     ids = [IdMap.build([f"{row:07}" for row in range(size)]) for size in (n_users, n_items)]
     people = np.flatnonzero((known.lengths > 0) & (tested.lengths > 0)).astype(np.int32)
-    return Round(Dataset(ids[0], ids[1], known, has_values=False), known, tested, people, False, {})
+    return Round(Dataset(ids[0], ids[1], known, has_values=False), known, tested, people, False, None, {})
 
 
 def beside_implicit(n_users: int, n_items: int, n_factors: int, console: Console) -> None:

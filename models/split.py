@@ -117,6 +117,14 @@ def random_users(dataset: Dataset, share: float, rng: np.random.Generator) -> Bo
     return chosen
 
 
+def random_items(dataset: Dataset, share: float, rng: np.random.Generator) -> BoolArray:
+    """A random share of the items that have entries, rounded down: bool, shape ``(n_items,)``."""
+    seen = np.flatnonzero(dataset.popularity())
+    chosen = np.zeros(len(dataset.items), dtype=bool)
+    chosen[rng.permutation(seen)[: int(len(seen) * share)]] = True
+    return chosen
+
+
 def _last_n_of_each(order: PointerArray, lengths: PointerArray, count: int) -> BoolArray:
     """Mark the last `count` entries, taken in `order`, of every user who has more than that."""
     return _last_of_each(order, lengths, np.where(lengths > count, count, 0))

@@ -54,7 +54,9 @@ LeaveOption = Annotated[int, typer.Option(min=1, help="--split leave-k-out: entr
 LeaveByOption = Annotated[Literal["latest", "random"], typer.Option(help="Which of them.")]
 TestShareOption = Annotated[
     float,
-    typer.Option(min=0, max=1, help="--split latest-time: of the entries; --split strong: of the users."),
+    typer.Option(
+        min=0, max=1, help="--split latest-time: of entries; strong: of users; cold-items: of items."
+    ),
 ]
 HiddenShareOption = Annotated[
     float, typer.Option(min=0, max=1, help="--split strong: of each stranger's history.")

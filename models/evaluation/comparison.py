@@ -161,7 +161,7 @@ def compare(
         watcher: told how it goes.
 
     Raises:
-        ConfigError: the catalogue has fewer than k items.
+        ConfigError: fewer than k items can be listed.
         FoldrecError: a candidate cannot be fitted; the message begins with its name.
     """
     watcher = watcher or Watcher()
@@ -170,7 +170,7 @@ def compare(
     shape = (0, 0)
     for number, judged in enumerate(split.rounds()):
         shape = judged.training.shape
-        check_list_length(k, shape[1])
+        check_list_length(k, judged.n_listable)
         counts.append(judged.counts)
         of = f" {number + 1}/{len(split)}" if len(split) > 1 else ""
         for candidate, tally in zip(candidates, tallies, strict=True):

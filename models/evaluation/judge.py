@@ -18,6 +18,7 @@ from models.evaluation.measures import (
     popularity_groups,
     self_information,
 )
+from models.row_solve import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
     from models.evaluation.measures import Parts
     from models.evaluation.protocols import Round
     from models.evaluation.ranker import Ranker
-    from models.row_solve import Rows
-    from models.types import Float64Array, PointerArray, RowArray
+    from models.types import Float32Array, Float64Array, PointerArray, RowArray
 
 POPULARITY_GROUPS = 10
 _SCORES_PER_BLOCK = 1 << 25
@@ -76,11 +76,11 @@ def judge(
         advance: told how many of how many people have been judged.
 
     Raises:
-        ConfigError: the catalogue has fewer than k items.
+        ConfigError: fewer than k items can be listed.
     """
     dataset = judged.training
     n_users, n_items = dataset.shape
-    check_list_length(k, n_items)
+    check_list_length(k, judged.n_listable)
     popularity = dataset.popularity()
     information = self_information(popularity, int((dataset.histories.lengths > 0).sum()))
     by_user = _ByUser(n_users)
@@ -89,7 +89,10 @@ def judge(
     for people in _blocks(judged.people, n_items):
         known, hidden = judged.known.select(people), judged.hidden.select(people)
         scores = ranker.score_histories(known) if judged.strangers else ranker.score_users(people)
-        lists = best_items(np.ascontiguousarray(scores, dtype=np.float32), known, k)
+        if judged.listable is None:
+            lists = best_items(np.ascontiguousarray(scores, dtype=np.float32), known, k)
+        else:
+            lists = _best_of(judged.listable, scores, people, k)
         hits = found(lists, hidden)
         listed += np.bincount(lists[lists != NOBODY], minlength=n_items)
         hits_of_item += np.bincount(lists[hits], minlength=n_items)
@@ -104,12 +107,13 @@ def judge(
     parts = by_user.parts
     if ranker.predicts_values and dataset.has_values and not judged.strangers:
         parts |= value_errors(ranker, judged.hidden, dataset)
+    of_listable = listed if judged.listable is None else listed[judged.listable]
     groups = popularity_groups(popularity, POPULARITY_GROUPS)
     hidden_of_item = np.bincount(judged.hidden.select(judged.people).indices, minlength=n_items)
     return Outcome(
         parts,
-        [coverage(listed)],
-        [gini(listed)],
+        [coverage(of_listable)],
+        [gini(of_listable)],
         np.bincount(groups, weights=hits_of_item, minlength=POPULARITY_GROUPS).astype(np.int64),
         np.bincount(groups, weights=hidden_of_item, minlength=POPULARITY_GROUPS).astype(np.int64),
     )
@@ -123,13 +127,26 @@ def value_errors(ranker: Ranker, entries: Rows, training: Dataset) -> dict[str, 
 
 
 def check_list_length(k: int, n_items: int) -> None:
-    """Refuse lists longer than the catalogue.
+    """Refuse lists longer than the items that can be on them.
 
     Raises:
         ConfigError: naming the largest k that works.
     """
     if not 1 <= k <= n_items:
-        raise ConfigError(f"lists of {k} items need a catalogue of as many; use --k between 1 and {n_items}")
+        raise ConfigError(f"lists of {k} items need as many to choose from; use --k between 1 and {n_items}")
+
+
+def _best_of(listable: RowArray, scores: Float32Array, people: RowArray, k: int) -> RowArray:
+    """The best k of some items for each person, equal scores in an order that is drawn for each.
+
+    Who has no opinion on these items must not be given one by the order of their rows, in which the table has
+    them: popular ones early.
+    """
+    orders = np.random.default_rng(people).permuted(np.tile(listable, (len(people), 1)), axis=1)
+    ordered = np.take_along_axis(scores, orders, axis=1).astype(np.float32, copy=False)
+    nothing = Rows(np.zeros(len(people) + 1, dtype=np.int64), listable[:0], ordered[0, :0])
+    places = best_items(ordered, nothing, k)
+    return np.where(places == NOBODY, NOBODY, np.take_along_axis(orders, places, axis=1))
 
 
 class _ByUser:

@@ -21,6 +21,7 @@ from models.split import (
     leave_latest_out,
     leave_random_out,
     random_folds,
+    random_items,
     random_split,
     random_users,
 )
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from models.row_solve import Rows
     from models.types import BoolArray, RowArray
 
-SplitName: TypeAlias = Literal["folds", "leave-k-out", "latest-time", "strong"]
+SplitName: TypeAlias = Literal["folds", "leave-k-out", "latest-time", "strong", "cold-items"]
 
 
 class SplitDefinition(BaseModel):
@@ -49,7 +50,8 @@ class SplitDefinition(BaseModel):
     leave_by: Literal["latest", "random"] = "latest"
     """`leave-k-out`: which ones."""
     test_share: float = Field(default=0.2, gt=0, lt=1)
-    """`latest-time`: share of the entries after the cut. `strong`: share of the users never seen."""
+    """`latest-time`: share of the entries after the cut. `strong`: share of the users never seen.
+    `cold-items`: share of the items never seen."""
     hidden_share: float = Field(default=0.2, gt=0, lt=1)
     """`strong`: share of a stranger's history that is hidden; the rest is folded in."""
 
@@ -60,6 +62,7 @@ class SplitDefinition(BaseModel):
             "leave-k-out": ("leave", "leave_by"),
             "latest-time": ("test_share",),
             "strong": ("test_share", "hidden_share"),
+            "cold-items": ("test_share",),
         }
         return {name: getattr(self, name) for name in ("name", "seed", *fields[self.name])}
 
@@ -74,6 +77,7 @@ class Round:
         hidden: what is to be found, shape ``(n_users, n)``.
         people: the users whose lists are judged, those with both: int32, ascending.
         strangers: whether these people are not in the training set and have to be folded in.
+        listable: the items that lists are made of, which nobody knows: int32, ascending; None: all.
         counts: what was left aside and why, by name.
     """
 
@@ -82,7 +86,13 @@ class Round:
     hidden: Rows
     people: RowArray
     strangers: bool
+    listable: RowArray | None
     counts: dict[str, int]
+
+    @property
+    def n_listable(self) -> int:
+        """How many items lists are made of."""
+        return self.training.shape[1] if self.listable is None else len(self.listable)
 
 
 class Split:
@@ -132,6 +142,7 @@ class _Masks:
     hidden: BoolArray
     strangers: BoolArray | None = None
     """Bool, shape ``(n_users,)``."""
+    listable: RowArray | None = None
 
 
 def _masks(dataset: Dataset, definition: SplitDefinition) -> Iterator[_Masks]:
@@ -154,6 +165,10 @@ def _masks(dataset: Dataset, definition: SplitDefinition) -> Iterator[_Masks]:
             of_strangers = strangers[dataset.histories.row_numbers]
             hidden = random_split(dataset, definition.hidden_share, rng) & of_strangers
             yield _Masks(~of_strangers, hidden, strangers)
+        case "cold-items":
+            cold = random_items(dataset, definition.test_share, rng)
+            hidden = cold[dataset.histories.indices]
+            yield _Masks(~hidden, hidden, listable=np.flatnonzero(cold).astype(np.int32))
 
 
 def _round(dataset: Dataset, masks: _Masks) -> Round:
@@ -184,6 +199,7 @@ def _round(dataset: Dataset, masks: _Masks) -> Round:
         hidden,
         np.flatnonzero(tested & informed).astype(np.int32),
         masks.strangers is not None,
+        masks.listable,
         counts,
     )
 
@@ -198,5 +214,6 @@ def _too_few(dataset: Dataset, definition: SplitDefinition) -> str:
         "or --split leave-k-out",
         "strong": "no user set aside has enough entries to hide some; use a larger --test-share "
         "or --hidden-share, or more data",
+        "cold-items": "nobody has both a familiar and a cold item; use a larger --test-share, or more data",
     }
     return f"{remedies[definition.name]} (the longest history has {longest} entries)"

@@ -57,7 +57,7 @@ class Judging:
         match self.definition.name:
             case "folds":
                 return min(self.most_rounds, self.definition.folds)
-            case "strong":
+            case "strong" | "cold-items":
                 return self.most_rounds
             case "leave-k-out" if self.definition.leave_by == "random":
                 return self.most_rounds

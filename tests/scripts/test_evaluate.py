@@ -73,7 +73,7 @@ class _Page(HTMLParser):
         self.text += data
 
 
-@pytest.mark.parametrize("split", ["folds", "leave-k-out", "latest-time", "strong"])
+@pytest.mark.parametrize("split", ["folds", "leave-k-out", "latest-time", "strong", "cold-items"])
 def test_every_split_gives_a_table_json_and_a_page(run, tables, tmp_path, split):
     """Models and baselines are in all three; the JSON holds intervals, costs, curves and the fingerprint."""
     json_path, html_path = tmp_path / "out.json", tmp_path / "report.html"

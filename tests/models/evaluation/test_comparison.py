@@ -205,6 +205,43 @@ def test_random_lists_cover_the_catalogue_and_popular_ones_do_not(data):
     assert popular["novelty@3"].value < drawn["novelty@3"].value
 
 
+def test_lists_of_cold_items_hold_nothing_else(data):
+    """With `cold-items` metrics are those of the cold items ranked by themselves."""
+    (judged,) = Split(data, SplitDefinition(name="cold-items", test_share=0.4)).rounds()
+    ranker = Fixed(data)
+    gains = []
+    for person in judged.people.tolist():
+        of_cold = {item: ranker.scores[person, item] for item in judged.listable.tolist()}
+        ranked = sorted(of_cold, key=of_cold.get, reverse=True)[:4]
+        hidden = judged.hidden.row(person)[0].tolist()
+        gain = sum(1 / np.log2(rank + 2) for rank, item in enumerate(ranked) if item in hidden)
+        gains.append(gain / sum(1 / np.log2(rank + 2) for rank in range(min(4, len(hidden)))))
+    numerator, denominator = judge(ranker, judged, 4).parts["ndcg"]
+    assert numerator.sum() / denominator.sum() == pytest.approx(np.mean(gains))
+    with pytest.raises(ConfigError, match="use --k between 1 and 10"):
+        judge(ranker, judged, 11)
+
+
+class Indifferent(Fixed):
+    """Scores all items alike."""
+
+    def score_users(self, users):
+        """Zeros."""
+        return np.zeros((len(users), self.scores.shape[1]), dtype=np.float32)
+
+
+def test_cold_items_that_are_all_alike_are_listed_in_no_common_order():
+    """Who knows nothing of cold items gets what chance gives, the same at every time, whatever their rows."""
+    ratings = np.ones((400, 20))
+    ratings[:, 1::2] = np.where(np.arange(400)[:, np.newaxis] % 10 == 0, 1, np.nan)  # even rows are popular
+    (judged,) = Split(make_dataset(ratings), SplitDefinition(name="cold-items", test_share=0.5)).rounds()
+    parts = [judge(Indifferent(judged.training), judged, 1).parts["precision"] for _ in range(2)]
+    found = parts[0][0].sum() / parts[0][1].sum()
+    chance = (judged.hidden.lengths[judged.people] / judged.n_listable).mean()
+    assert found == pytest.approx(chance, abs=0.1)  # four standard errors of 400 people
+    np.testing.assert_array_equal(parts[0], parts[1])
+
+
 def test_curves_double_the_iterations_up_to_the_models_own(data):
     """1, 2, 4, …, and the number itself once; points are judged as models are, and by their own entries."""
     assert [doubled(n) for n in (1, 2, 3, 8, 9)] == [[1], [1, 2], [1, 2, 3], [1, 2, 4, 8], [1, 2, 4, 8, 9]]

@@ -25,7 +25,7 @@ def pairs(rows):
     return set(zip(rows.row_numbers.tolist(), rows.indices.tolist(), strict=True))
 
 
-NAMES = ("folds", "leave-k-out", "latest-time", "strong")
+NAMES = ("folds", "leave-k-out", "latest-time", "strong", "cold-items")
 
 
 @given(seed=st.integers(0, 99), name=st.sampled_from(NAMES))
@@ -138,6 +138,18 @@ def test_strangers_are_not_judged_by_items_that_training_lacks():
     assert judged.counts["strangers' entries of items unseen in training, left out"] == 1
 
 
+@given(seed=st.integers(0, 99), share=st.floats(0.1, 0.8))
+def test_cold_items_are_unknown_to_training_and_all_that_is_listed(seed, share):
+    """A share of the items (rounded down) has all of its entries hidden and none in training."""
+    data = dataset(seed)
+    (judged,) = Split(data, SplitDefinition(name="cold-items", test_share=share, seed=seed)).rounds()
+    popularity = judged.training.popularity()
+    assert len(judged.listable) == judged.n_listable == int(np.count_nonzero(data.popularity()) * share)
+    assert set(judged.listable.tolist()) == set(np.flatnonzero((data.popularity() > 0) & (popularity == 0)))
+    assert pairs(judged.hidden) | pairs(judged.training.histories) == pairs(data.histories)
+    assert set(judged.hidden.indices.tolist()) == set(judged.listable.tolist())
+
+
 @pytest.mark.parametrize(
     ("name", "numbers", "said"),
     [
@@ -145,6 +157,7 @@ def test_strangers_are_not_judged_by_items_that_training_lacks():
         ("leave-k-out", {}, "--leave-by random"),
         ("leave-k-out", {"leave_by": "random", "leave": 99}, "smaller --leave"),
         ("strong", {"test_share": 0.01}, "larger --test-share"),
+        ("cold-items", {"test_share": 0.01}, "larger --test-share"),
     ],
 )
 def test_a_dataset_that_does_not_allow_the_protocol_is_refused(name, numbers, said):

@@ -18,6 +18,7 @@ DEFINITIONS = [
     SplitDefinition(name="leave-k-out", leave=2),
     SplitDefinition(name="leave-k-out", leave=2, leave_by="random"),
     SplitDefinition(name="latest-time", test_share=0.3),
+    SplitDefinition(name="cold-items", test_share=0.3),
 ]
 every_definition = pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda each: each.name)
 
