@@ -48,7 +48,7 @@ _SIZES = ((20_000, 10_000, 1_000_000), (200_000, 100_000, 10_000_000))
 _FACTORS = 128
 
 
-def make(root: Path, users: int, items: int, interactions: int) -> None:
+def make(root: Path, users: int, items: int, interactions: int, factors: int = _FACTORS) -> None:
     """Publish an artifact of the given size."""
     rng = np.random.default_rng(0)
     table = generate_interactions(users=users, items=items, interactions=interactions, rng=rng)
@@ -60,10 +60,10 @@ def make(root: Path, users: int, items: int, interactions: int) -> None:
         histories,
         has_values=True,
     )
-    user_factors, item_factors = generate_factors(users=users, items=items, factors=_FACTORS, rng=rng)
+    user_factors, item_factors = generate_factors(users=users, items=items, factors=factors, rng=rng)
     rule = ImplicitRule(alpha=1.0, regularization=30.0)
     model = FittedModel(rule, user_factors, FixedSide(item_factors), [])
-    config = configure("ials", {"factors": _FACTORS})
+    config = configure("ials", {"factors": factors})
     plan = TrainingPlan(family="ials", config=config)
     retrieval, graphs = plan_indexes(model, dataset, plan, Reporter())
     contents = ArtifactContents(
