@@ -9,6 +9,7 @@
         ├── UnauthorizedError         401
         ├── AdminOffError             404
         ├── MethodNotAllowedError     405
+        ├── CursorExpiredError        410
         ├── BodyTooLargeError         413
         ├── UnsupportedMediaTypeError 415
         ├── TooBusyError              429
@@ -51,6 +52,7 @@ class Kind(Enum):
     NOT_FOUND = 404, "No such resource"
     METHOD_NOT_ALLOWED = 405, "Method not allowed"
     ARTIFACT_REFUSED = 409, "The artifact cannot be served"
+    CURSOR_EXPIRED = 410, "The model of the cursor is gone"
     BODY_TOO_LARGE = 413, "The request body is too large"
     UNSUPPORTED_MEDIA_TYPE = 415, "The request body must be JSON"
     TOO_BUSY = 429, "Too many requests at a time"
@@ -110,6 +112,10 @@ class MethodNotAllowedError(ServiceError):
     def __init__(self, method: str, allowed: Iterable[str]) -> None:
         self.allow = ", ".join(sorted(allowed))
         super().__init__(f"{method} is not a method of this path; use {self.allow}")
+
+
+class CursorExpiredError(ServiceError):
+    """The model that a cursor goes on in is no longer kept."""
 
 
 class BodyTooLargeError(ServiceError):
@@ -184,6 +190,8 @@ def problem_of(error: Exception) -> Problem:  # noqa: C901, PLR0911, PLR0912 - o
             return Problem(Kind.NOT_FOUND, text)
         case MethodNotAllowedError():
             return Problem(Kind.METHOD_NOT_ALLOWED, text, headers=((b"allow", error.allow.encode()),))
+        case CursorExpiredError():
+            return Problem(Kind.CURSOR_EXPIRED, text)
         case BodyTooLargeError():
             return Problem(Kind.BODY_TOO_LARGE, text)
         case UnsupportedMediaTypeError():

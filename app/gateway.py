@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app import errors
 from app.access import Access, KeyRing
 from app.dependencies import SERVED
-from app.errors import MethodNotAllowedError, problem_of
+from app.errors import Header, MethodNotAllowedError, problem_of
 from app.holder import ModelHolder
 from app.limits import Limits
 from app.metrics import Metrics
@@ -72,10 +72,8 @@ class Gateway:
         started = time.perf_counter()
         headers = dict(scope["headers"])
         request_id = self._request_id(headers.get(b"x-request-id"))
-        served = scope[SERVED] = self._holder.served
+        scope[SERVED] = self._holder.served
         own = [(b"x-request-id", request_id)]
-        if served is not None:
-            own.append(served.header)
         label = _UNMATCHED
         body: bytes | None = None
         try:
@@ -109,6 +107,7 @@ class Gateway:
                     "%s failed", label, extra={"request_id": request_id.decode(), "path": scope["path"]}
                 )
         if body is not None:
+            own += _version(scope)
             if status != _NOT_MODIFIED:
                 own.append((b"content-length", b"%d" % len(body)))
             await send({"type": "http.response.start", "status": status, "headers": own})
@@ -142,11 +141,17 @@ class Gateway:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *own]
+                message["headers"] = [*message.get("headers", ()), *own, *_version(scope)]
             await send(message)
 
         await self._app(scope, receive, observed)
         return status
+
+
+def _version(scope: Scope) -> tuple[Header, ...]:
+    """Name the model that answered, if one is loaded: the current one, or the one that a cursor led to."""
+    served = scope[SERVED]
+    return () if served is None else (served.header,)
 
 
 def _choose(methods: Mapping[str, Operation], method: str) -> Operation:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from app.metrics import Metrics
 from app.recommender import Recommender
+from app.replaced import ReplacedModels
 from app.served import Served
 from app.snapshot import IndexName
 from app.source import ModelSource
@@ -36,13 +37,18 @@ class ModelHolder:
     artifact that cannot be served leaves the model in place.
     """
 
-    def __init__(self, source: ModelSource, metrics: Metrics) -> None:
+    def __init__(self, source: ModelSource, metrics: Metrics, replaced: ReplacedModels[Served]) -> None:
         self.served: Served | None = None
+        self._replaced = replaced
         self._source = source
         self._metrics = metrics
         self._seen: Hashable | None = None
         self._one_at_a_time = asyncio.Lock()
         self._swapping = threading.Lock()
+
+    def kept(self, version: str) -> Served | None:
+        """A model that was replaced not long ago."""
+        return self._replaced.get(version)
 
     def search_exactly(self, version: str, index: IndexName) -> None:
         """Have one index answer exactly from now on, if this version is served still. From any thread."""
@@ -80,6 +86,7 @@ class ModelHolder:
         """Look again and again, until cancelled."""
         while True:
             await asyncio.sleep(seconds)
+            self._replaced.forget()
             try:
                 await self.look()
             except Exception:
@@ -106,6 +113,8 @@ class ModelHolder:
         seconds = time.perf_counter() - started
         manifest = recommender.snapshot.manifest
         with self._swapping:
+            if self.served is not None:
+                self._replaced.keep(self.served)
             self.served = Served(recommender, self._metrics)
         self._metrics.model_loaded(
             version=self.served.version,

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import math
+import secrets
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,12 +16,16 @@ from threadpoolctl import threadpool_limits
 
 from app import openapi
 from app.access import KeyRing
+from app.cursors import CursorSigner
 from app.gateway import Gateway
 from app.holder import ModelHolder
 from app.limits import Limits
 from app.metrics import Metrics, SharedCounts
 from app.recall_monitor import RecallMonitor
+from app.recommender import Recommender
+from app.replaced import ReplacedModels
 from app.routes import ROUTERS, operations, playground
+from app.served import Served
 from app.settings import Settings, settings_or_exit
 from app.slots import InFlight
 from app.source import ArtifactDirectory, Inherited, ModelSource
@@ -76,7 +81,10 @@ def create_app(
             if parent is None
             else Inherited(parent.snapshot, monitor.watched)
         )
-    holder = ModelHolder(source, metrics)
+    replaced = ReplacedModels[Served](settings.cursor_models, settings.cursor_seconds)
+    for snapshot, until in parent.replaced if parent is not None else ():
+        replaced.keep(Served(Recommender(snapshot), metrics), until)
+    holder = ModelHolder(source, metrics, replaced)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -114,7 +122,15 @@ def create_app(
     app.state.holder = holder
     app.state.reload = holder.reload if parent is None else parent.reload
     app.state.metrics = metrics
+    app.state.signer = CursorSigner(_cursor_key(settings, parent))
     app.state.retry_after = math.ceil(settings.reload_seconds)
     for router in routers:
         app.include_router(router)
     return app
+
+
+def _cursor_key(settings: Settings, parent: Parent | None) -> bytes:
+    """What cursors are signed with: what is set, or the same drawn key for all workers of a service."""
+    if settings.cursor_key is not None:
+        return settings.cursor_key.get_secret_value().encode()
+    return secrets.token_bytes() if parent is None else parent.cursor_key

@@ -75,6 +75,11 @@ _EXAMPLES = {
         Kind.ARTIFACT_REFUSED,
         "item_factors.npy: its SHA-256 is not the one in the manifest; copy the version again or train again",
     ),
+    Kind.CURSOR_EXPIRED: Problem(
+        Kind.CURSOR_EXPIRED,
+        "the cursor is of model 20261120T083000Z-9b2c, which was replaced by 20261121T083000Z-1f3a and is no "
+        "longer kept (FOLDREC_CURSOR_SECONDS, FOLDREC_CURSOR_MODELS): start again with an empty cursor",
+    ),
     Kind.BODY_TOO_LARGE: Problem(
         Kind.BODY_TOO_LARGE,
         "the body is over 1048576 bytes: send less at a time, or start the service with a larger "

@@ -140,18 +140,19 @@ class Operation(APIRoute):
             ClientGoneError: the body never came to its end.
             FoldrecError: the request was refused.
         """
-        arguments: dict[str, Any] = {name: need(Request(scope)) for name, need in self._needs}
+        request = Request(scope)
+        arguments: dict[str, Any] = {name: need(request) for name, need in self._needs}
         if self._path_parameter:
             arguments[self._path_parameter] = _path_value(self._path_parameter, parameter, scope)
         arguments |= self._queried(scope["query_string"], limits)
         if not self.has_entity_tag:
             return await self._answered(arguments, receive, headers, limits, in_flight, pool)
-        tag = scope[SERVED].entity_tags.tag(scope["path"], scope["query_string"])
         kept = conditional.if_none_match(scope["headers"]) if IF_NONE_MATCH in headers else b""
-        if kept and conditional.has(kept, tag):
+        if kept and conditional.has(kept, tag := _entity_tag(scope)):
             return _not_modified(tag)
         reply = await self._answered(arguments, receive, headers, limits, in_flight, pool)
-        if kept and conditional.has_any(kept):
+        tag = _entity_tag(scope)  # a cursor may have led to another model
+        if kept and (conditional.has_any(kept) or conditional.has(kept, tag)):
             return _not_modified(tag)
         reply.headers += ((b"etag", tag), CACHE_CONTROL)
         return reply
@@ -292,6 +293,11 @@ def _too_large(max_bytes: int) -> BodyTooLargeError:
         f"the body is over {max_bytes} bytes: send less at a time, or start the service with a larger "
         "FOLDREC_MAX_BODY_BYTES"
     )
+
+
+def _entity_tag(scope: Scope) -> bytes:
+    tag: bytes = scope[SERVED].entity_tags.tag(scope["path"], scope["query_string"])
+    return tag
 
 
 def _not_modified(tag: bytes) -> Reply:

@@ -81,6 +81,16 @@ class Settings(BaseSettings):
     drain_seconds: int = Field(
         10, ge=1, le=3600, description="seconds that requests in flight are given to finish after SIGTERM"
     )
+    cursor_key: Key | None = Field(
+        None,
+        description="secret that signs cursors, the same on all replicas; unset: drawn at start",
+    )
+    cursor_models: int = Field(
+        1, ge=0, le=16, description="replaced models that are kept for cursors of theirs, in memory"
+    )
+    cursor_seconds: float = Field(
+        600, ge=0, le=86_400, description="seconds that a replaced model is kept for cursors of its"
+    )
     recall_sample: float = Field(
         0.01, ge=0, le=1, description="share of the lists that are answered again exactly, to watch recall"
     )

@@ -15,6 +15,7 @@ import itertools
 import json
 import logging
 import os
+import secrets
 import selectors
 import signal
 import socket
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Final
 from app import snapshot
 from app.holder import Swap
 from app.metrics import Metrics, SharedCounts
+from app.replaced import ReplacedModels
 from models.artifact import current_marker, current_version
 from models.errors import ArtifactError, NoArtifactError
 
@@ -53,14 +55,26 @@ class Parent:
     Attributes:
         snapshot: the model that the worker was forked with; None before there is any.
         slot: the worker's number: no two have the same at a time, and successors take over those of the dead.
+        replaced: models that were served before, which cursors may go on in.
+        cursor_key: signs the cursors of all workers where no key is set.
         metrics: the directory where all workers keep what they count.
         lifeline: a file descriptor that comes to its end with the parent.
     """
 
     def __init__(
-        self, snapshot: Snapshot | None, slot: int, metrics: Path, lifeline: int, line: socket.socket
+        self,
+        snapshot: Snapshot | None,
+        slot: int,
+        metrics: Path,
+        lifeline: int,
+        line: socket.socket,
+        *,
+        replaced: ReplacedModels[Snapshot],
+        cursor_key: bytes,
     ) -> None:
         self.snapshot = snapshot
+        self.replaced = replaced
+        self.cursor_key = cursor_key
         self.slot = slot
         self.metrics = metrics
         self.lifeline = lifeline
@@ -121,6 +135,10 @@ class Workers:
         self._sockets = sockets
         self._serve = serve
         self._snapshot: Snapshot | None = None
+        self._replaced: ReplacedModels[Snapshot] = ReplacedModels(
+            settings.cursor_models, settings.cursor_seconds
+        )
+        self._cursor_key = secrets.token_bytes()
         self._seen: CurrentMarker | None = None
         self._generation = 0
         self._workers: dict[int, _Worker] = {}
@@ -156,6 +174,7 @@ class Workers:
 
     def _look(self) -> None:
         """Load a new model if there is one; a refused artifact is tried again when `CURRENT` changes."""
+        self._replaced.forget()
         marker = current_marker(self._settings.artifacts)
         if marker is not None and marker != self._seen:
             with contextlib.suppress(ArtifactError):  # already in the log
@@ -172,7 +191,7 @@ class Workers:
         try:
             if current_version(self._settings.artifacts) == old:
                 return
-            self._snapshot = snapshot.load(self._settings.artifacts)
+            loaded = snapshot.load(self._settings.artifacts)
         except NoArtifactError:
             raise
         except ArtifactError as error:
@@ -183,6 +202,9 @@ class Workers:
             self._metrics.artifact_refused()
             logger.exception("artifact refused: loading it failed", extra={"serving": old})
             raise ArtifactError(f"loading it failed ({type(error).__name__}); see the log") from error
+        if self._snapshot is not None:
+            self._replaced.keep(self._snapshot)
+        self._snapshot = loaded
         gc.collect()  # nothing else collects in this process: what replaced models left would stay for good
         self._generation += 1
         self._fork_at = self._pause = 0.0
@@ -230,7 +252,15 @@ class Workers:
             for worker in self._workers.values():
                 worker.line.close()
             self._selector.close()
-            parent = Parent(self._snapshot, slot, self._directory, self._lifeline, theirs)
+            parent = Parent(
+                self._snapshot,
+                slot,
+                self._directory,
+                self._lifeline,
+                theirs,
+                replaced=self._replaced,
+                cursor_key=self._cursor_key,
+            )
             self._serve(self._sockets, parent)
             status = 0
         except BaseException:

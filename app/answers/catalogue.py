@@ -91,10 +91,10 @@ class Catalogue:
                 named["title"] = title
         return named
 
-    def listed(self, rows: RowArray, scores: FloatArray) -> list[Body]:
-        """The items of a list, in the given order."""
+    def listed(self, rows: RowArray, scores: FloatArray, first: int = 1) -> list[Body]:
+        """The items of a list in the given order; `first` is the rank of the first."""
         external = self.items.external
         return [
             {"item_id": external(row), "score": score, "rank": rank}
-            for rank, (row, score) in enumerate(zip(rows.tolist(), scores.tolist(), strict=True), start=1)
+            for rank, (row, score) in enumerate(zip(rows.tolist(), scores.tolist(), strict=True), first)
         ]

@@ -8,6 +8,7 @@ import numpy as np
 
 from app.answers.directions import normalized
 from app.answers.explanations import afford_lists
+from app.answers.pages import GOES_ON, page_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,28 +101,35 @@ class Neighbours:
         """The items nearest to the sum of the `pulls` ``(len(seeds), d)``."""
         afford_lists(options, [len(seeds)])
         excluded = self._catalogue.excluded(np.unique(seeds).astype(np.int32), options.exclude)
-        rows, cosines = _nearest(
-            self._snapshot.similar,
-            normalized(pulls.sum(axis=0)),
-            self._ordering.n_candidates(options),
-            excluded,
-            self._catalogue.eligible(options),
-        )
+        direction = normalized(pulls.sum(axis=0))
+        eligible = self._catalogue.eligible(options)
+        goes_on = False
+        if options.page is None:
+            n_candidates = self._ordering.n_candidates(options)
+            rows, cosines = _nearest(self._snapshot.similar, direction, n_candidates, excluded, eligible)
+        else:
+            exact = self._snapshot.similar.exact
+            rows, cosines, goes_on = page_of(
+                lambda n: _nearest(exact, direction, n, excluded, eligible), options.page, options.k
+            )
         if options.diversity:
             chosen = self._ordering.chosen(rows, cosines, options)
             rows, cosines = rows[chosen], cosines[chosen]
-        items = self._catalogue.listed(rows, cosines)
+        items = self._catalogue.listed(rows, cosines, options.first_rank)
         if options.explain:
             # cos(Σ pulls, q) = Σ pull·q/|q| / |Σ pulls|
             length = np.linalg.norm(pulls.sum(axis=0)) or 1.0
             parts = self._directions.of(rows) @ pulls.T / length
             self._explanations.add(items, rows, seeds, parts, np.zeros(len(rows)), options.explain_top)
-        return {
+        answer = {
             "model_version": self._catalogue.version,
             "k": options.k,
             "shortfall": options.k - len(items),
             "items": items,
         }
+        if goes_on:
+            answer[GOES_ON] = True
+        return answer
 
 
 def _nearest(

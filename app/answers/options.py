@@ -18,6 +18,7 @@ class Options:
     """What every list of recommendations understands.
 
     `filter` is what the items of the list must be: clauses as texts, the same as JSON, or what it came to.
+    `page` is the number of a page of k items, from 0; None where the list is asked for once and for all.
     """
 
     k: int
@@ -31,6 +32,12 @@ class Options:
     uncertainty: bool = False
     explore: Literal["thompson", "ucb"] | None = None
     seed: int = 0
+    page: int | None = None
+
+    @property
+    def first_rank(self) -> int:
+        """The rank of the first item."""
+        return 1 + self.k * self.page if self.page else 1
 
     @property
     def needs_row(self) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 
 from app.answers.explanations import afford_lists
 from app.answers.ordering import add_to
+from app.answers.pages import GOES_ON, page_of
 from app.posted_history import HistoryReader
 from models.errors import RequestError, UnknownItemError
 from models.row_solve import SingularRowError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from app.snapshot import Snapshot
     from models.fold_in import FoldedRow
     from models.index.base import Eligible
-    from models.types import Float32Array, RowArray
+    from models.types import Float32Array, Float64Array, RowArray
 
 _NOTHING = np.empty(0, dtype=np.int32)
 
@@ -139,25 +140,31 @@ class PersonalLists:
             seen = _NOTHING
         excluded = self._catalogue.excluded(seen, options.exclude)
         eligible = self._catalogue.eligible(options)
-        explored = None
+        explored, goes_on = None, False
+        query = self._rule.query(vector)
         if options.diversity or options.explore is not None:
             rows, scores, explored = self._ordering.best(vector, row, options, excluded, eligible)
+        elif options.page is None:
+            rows, scores = self._snapshot.recommend.search(query, options.k, excluded, eligible)
         else:
-            rows, scores = self._snapshot.recommend.search(
-                self._rule.query(vector), options.k, excluded, eligible
+            exact = self._snapshot.recommend.exact
+            rows, scores, goes_on = page_of(
+                lambda n: exact.search(query, n, excluded, eligible), options.page, options.k
             )
         if self._indifferent(vector, scores):
             # Such as after a history of dislikes only: any order of the items would be a guess.
             return self.popular("no_preference", options, seen, **about)
         shift = self._rule.shift(vector)
-        items = self._catalogue.listed(rows, scores + np.float32(shift) if shift else scores)
+        items = self._catalogue.listed(
+            rows, scores + np.float32(shift) if shift else scores, options.first_rank
+        )
         if explored is not None:
             add_to(items, "explored_score", explored)
         if options.uncertainty and row is not None:
             add_to(items, "score_std", self._ordering.deviations(row, rows))
         if options.explain and row is not None:
             self._explanations.of_history(items, rows, row, options.explain_top)
-        return self.answer(source, None, items, options.k, **about)
+        return self.answer(source, None, items, options.k, goes_on=goes_on, **about)
 
     def _indifferent(self, vector: Float32Array, scores: Float32Array) -> bool:
         """Whether all items score the same: no direction, and no item biases that would rank them."""
@@ -174,20 +181,28 @@ class PersonalLists:
     ) -> Body:
         """The items with most interactions, said to be so; the score is their number."""
         excluded = self._catalogue.excluded(seen, options.exclude)
-        n_candidates = self._ordering.n_candidates(options)
-        rows = self._most_popular(n_candidates, excluded, self._catalogue.eligible(options))
-        counts = self._artifact.popularity[rows].astype(np.float64)
+        eligible = self._catalogue.eligible(options)
+        goes_on = False
+        if options.page is None:
+            n_candidates = self._ordering.n_candidates(options)
+            rows, counts = self._most_popular(n_candidates, excluded, eligible)
+        else:
+            rows, counts, goes_on = page_of(
+                lambda n: self._most_popular(n, excluded, eligible), options.page, options.k
+            )
         if options.diversity:
             chosen = self._ordering.chosen(rows, counts, options)
             rows, counts = rows[chosen], counts[chosen]
-        items = self._catalogue.listed(rows, counts)
+        items = self._catalogue.listed(rows, counts, options.first_rank)
         if options.explain:
             nothing = np.empty((len(rows), 0))
             self._explanations.add(items, rows, _NOTHING, nothing, counts, options.explain_top)
-        return self.answer("popular", reason, items, options.k, **about)
+        return self.answer("popular", reason, items, options.k, goes_on=goes_on, **about)
 
-    def _most_popular(self, k: int, excluded: RowArray, eligible: Eligible | None) -> RowArray:
-        """The k most popular rows of those eligible and not excluded: int32, most interactions first."""
+    def _most_popular(
+        self, k: int, excluded: RowArray, eligible: Eligible | None
+    ) -> tuple[RowArray, Float64Array]:
+        """The k rows with most interactions of those eligible and not excluded, and how many these are."""
         found = _NOTHING
         start, stop = 0, k + len(excluded)
         while len(found) < k and start < len(self._artifact.items):
@@ -196,7 +211,8 @@ class PersonalLists:
                 candidates = candidates[eligible.mask.take(candidates)]
             found = np.concatenate([found, candidates[~np.isin(candidates, excluded)]])
             start, stop = stop, 3 * stop
-        return found[:k]
+        rows = found[:k]
+        return rows, self._artifact.popularity[rows].astype(np.float64)
 
     def answer(
         self,
@@ -204,10 +220,12 @@ class PersonalLists:
         reason: str | None,
         items: list[Body],
         k: int,
+        *,
+        goes_on: bool = False,
         **about: Any,  # noqa: ANN401
     ) -> Body:
         """A list as the body of an answer; `about` says whose it is."""
-        return {
+        answer = {
             "model_version": self._catalogue.version,
             "source": source,
             "fallback_reason": reason,
@@ -217,6 +235,9 @@ class PersonalLists:
             "shortfall": k - len(items),
             "items": items,
         }
+        if goes_on:
+            answer[GOES_ON] = True
+        return answer
 
     def _history_length(self, user_id: str) -> int:
         user = self._catalogue.users.get(user_id)

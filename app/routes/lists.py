@@ -6,19 +6,28 @@ from fastapi import APIRouter, Body, Query, Security
 
 from app.access import api_key
 from app.answers.options import Body as Answer
+from app.answers.options import Options
 from app.dependencies import CurrentModel
 from app.errors import Kind
 from app.openapi import refusals
 from app.operation import Operation
+from app.pages import Pages
 from app.schemas import answers, requests
+from app.served import Served
 
 router = APIRouter(route_class=Operation, dependencies=[Security(api_key)], tags=["recommendations"])
 
 
-@router.get("/recommend", response_model=answers.Recommendation, responses=refusals(Kind.UNKNOWN_USER))
-async def recommend(query: Annotated[requests.RecommendQuery, Query()], model: CurrentModel) -> Answer:
+@router.get(
+    "/recommend",
+    response_model=answers.Recommendation,
+    responses=refusals(Kind.UNKNOWN_USER, Kind.CURSOR_EXPIRED),
+)
+async def recommend(
+    query: Annotated[requests.RecommendQuery, Query()], model: CurrentModel, pages: Pages
+) -> Answer:
     """Recommend items to a user of the training data."""
-    return model.recommend(query.user_id, query.options())
+    return pages.answer(query, model, lambda model, options: model.recommend(query.user_id, options))
 
 
 @router.post(
@@ -39,17 +48,20 @@ def recommend_many(body: Annotated[requests.RecommendBody, Body()], model: Curre
 @router.post(
     "/fold-in",
     response_model=answers.FoldedIn | answers.WhatIf,
-    responses=refusals(Kind.UNKNOWN_ITEM),
+    responses=refusals(Kind.UNKNOWN_ITEM, Kind.CURSOR_EXPIRED),
 )
-async def fold_in(body: Annotated[requests.FoldInBody, Body()], model: CurrentModel) -> Answer:
+async def fold_in(body: Annotated[requests.FoldInBody, Body()], model: CurrentModel, pages: Pages) -> Answer:
     """Recommend items to somebody the model has never seen, from a posted history. Nothing is stored.
 
     With `what_if`, also from the edited history, with each item's change of rank and score.
     """
-    if body.what_if is not None:
-        edit = body.what_if
-        return model.what_if(body.interactions, edit.add, edit.remove, body.options())
-    return model.fold_in(body.interactions, body.options())
+
+    def answering(model: Served, options: Options) -> Answer:
+        if body.what_if is not None:
+            return model.what_if(body.interactions, body.what_if.add, body.what_if.remove, options)
+        return model.fold_in(body.interactions, options)
+
+    return pages.answer(body, model, answering)
 
 
 @router.post("/fold-in/item", response_model=answers.NewItem)
@@ -61,16 +73,26 @@ def fold_in_item(body: Annotated[requests.ItemFoldInBody, Body()], model: Curren
     return model.recommender.fold_in_item(body.first_users(), body.k, exclude_seen=body.exclude_seen)
 
 
-@router.get("/similar", response_model=answers.SimilarItems, responses=refusals(Kind.UNKNOWN_ITEM))
-async def similar(query: Annotated[requests.SimilarQuery, Query()], model: CurrentModel) -> Answer:
+@router.get(
+    "/similar",
+    response_model=answers.SimilarItems,
+    responses=refusals(Kind.UNKNOWN_ITEM, Kind.CURSOR_EXPIRED),
+)
+async def similar(
+    query: Annotated[requests.SimilarQuery, Query()], model: CurrentModel, pages: Pages
+) -> Answer:
     """Find the items most like an item."""
-    return model.similar(query.item_id, query.options())
+    return pages.answer(query, model, lambda model, options: model.similar(query.item_id, options))
 
 
-@router.post("/similar", response_model=answers.BasketItems, responses=refusals(Kind.UNKNOWN_ITEM))
-async def similar_basket(body: Annotated[requests.SimilarBody, Body()], model: CurrentModel) -> Answer:
+@router.post(
+    "/similar", response_model=answers.BasketItems, responses=refusals(Kind.UNKNOWN_ITEM, Kind.CURSOR_EXPIRED)
+)
+async def similar_basket(
+    body: Annotated[requests.SimilarBody, Body()], model: CurrentModel, pages: Pages
+) -> Answer:
     """Find the items most like a set of items."""
-    return model.similar_basket(body.seeds(), body.options())
+    return pages.answer(body, model, lambda model, options: model.similar_basket(body.seeds(), options))
 
 
 @router.get("/similar-users", response_model=answers.SimilarUsers, responses=refusals(Kind.UNKNOWN_USER))

@@ -67,6 +67,9 @@ class ItemList(Answer):
         int, Field(ge=0, description="how many fewer than k there were to give", examples=[0])
     ]
     items: list[RecommendedItem]
+    next_cursor: Annotated[
+        str, Field(description="the `cursor` of the next page; absent after the last, and without `cursor`")
+    ] = ""
 
 
 class PersonalList(ItemList):

@@ -78,6 +78,18 @@ ExplainTop = Annotated[
 ]
 
 
+Cursor = Annotated[
+    str | None,
+    BeforeValidator(not_null),
+    WithJsonSchema({"type": "string"}),
+    Field(
+        description="page by page: empty for the first `k`, then the `next_cursor` of the page before, with "
+        "all other parameters unchanged",
+        examples=[""],
+    ),
+]
+
+
 class Request(BaseModel):
     """Base of every query and body: unknown members are refused, never ignored."""
 
@@ -113,6 +125,12 @@ class ItemListRequest(Request):
             explain_top=self.explain_top,
             diversity=self.diversity,
         )
+
+
+class PagedRequest(ItemListRequest):
+    """What can be asked of a list that is too long for one answer."""
+
+    cursor: Cursor = None
 
 
 class TextFilter(ItemListRequest):

@@ -22,6 +22,7 @@ from app.schemas.parameters import (
     Count,
     ExplainTop,
     JsonFilter,
+    PagedRequest,
     PersonalListRequest,
     Request,
     TextFilter,
@@ -39,7 +40,7 @@ MAX_VALUE = 1e9
 """Size of a posted value. Squares of it still fit into float32."""
 
 
-class RecommendQuery(TextFilter, PersonalListRequest):
+class RecommendQuery(TextFilter, PersonalListRequest, PagedRequest):
     """``GET /recommend``."""
 
     user_id: UserId
@@ -154,7 +155,7 @@ class Edit(Request):
     ] = ()
 
 
-class FoldInBody(JsonFilter, PersonalListRequest):
+class FoldInBody(JsonFilter, PersonalListRequest, PagedRequest):
     """``POST /fold-in``."""
 
     interactions: Interactions
@@ -191,13 +192,13 @@ class ItemFoldInBody(Request):
         return [Interaction(each.user_id, each.value) for each in self.interactions]
 
 
-class SimilarQuery(TextFilter):
+class SimilarQuery(TextFilter, PagedRequest):
     """``GET /similar``."""
 
     item_id: ItemId
 
 
-class SimilarBody(JsonFilter):
+class SimilarBody(JsonFilter, PagedRequest):
     """``POST /similar``."""
 
     item_ids: Annotated[

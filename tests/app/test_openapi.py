@@ -26,14 +26,14 @@ def unsaid(case: Case) -> list[Any]:
     """What to let pass, because JSON Schema has no words for it.
 
     These are the equal lengths of two arrays, the fields that the items' metadata have, that only what is in
-    a history can be removed from it, how large a group is and what it cannot be asked, and that it takes
-    several users of the model to place an item.
+    a history can be removed from it, how large a group is and what it cannot be asked, that it takes several
+    users of the model to place an item, and which cursors the service signed.
     """
     given_members: set[str] = {"first users"} if case.path == "/fold-in/item" else set()
     for part in (case.query, case.body):
         if isinstance(part, dict):
             given_members |= part.keys()
-    unsaid_of = {"weights", "filter", "what_if", "group", "first users"}
+    unsaid_of = {"weights", "filter", "what_if", "group", "first users", "cursor"}
     return [positive_data_acceptance] if given_members & unsaid_of else []
 
 

@@ -112,6 +112,22 @@ def test_every_worker_serves_a_new_version_and_no_request_fails(
     assert set(statuses) == {200}
 
 
+def test_cursors_go_on_in_any_worker_of_any_generation(
+    service: Process, root: Path, publish_small: Callable[..., str]
+) -> None:
+    """Whichever worker answers, a cursor is good, also if it was forked with the next model."""
+    path = f"http://127.0.0.1:{service.port}/recommend?user_id=u1&k=3&cursor="
+    [first] = versions(service)
+    cursor = httpx.get(path).json()["next_cursor"]
+    page = httpx.get(path + cursor).json()
+    assert [item["rank"] for item in page["items"]] == [4, 5, 6]
+    publish_small(root, seed=1)
+    eventually(lambda: first not in versions(service))
+    answers = [httpx.get(path + cursor) for _ in range(20)]
+    assert [answer.json() for answer in answers] == [page] * 20
+    assert {answer.headers["x-model-version"] for answer in answers} == {first}
+
+
 def test_damaged_artifact_leaves_all_workers(
     service: Process, root: Path, publish_small: Callable[..., str]
 ) -> None:
