@@ -32,36 +32,35 @@ function query(parameters) {
 export async function ask(request, signal) {
   for (;;) {
     signal?.throwIfAborted();
-    const response = await sent(request, signal);
-    if (response === null) {
+    const reply = await sent(request, signal);
+    if (reply === null) {
       await notice.gone(RETRY_SECONDS);
-    } else if (response.status === 401) {
-      const used = response.used;
-      if (used === key) await asked(key !== null);
-    } else if (response.status === 503 || response.status === 429) {
-      const seconds = Number(response.headers.get("Retry-After")) || RETRY_SECONDS;
-      await (response.status === 503 ? notice.notReady : notice.busy)(seconds);
+    } else if (reply.status === 401) {
+      if (reply.used === key) await asked(key !== null);
+    } else if (reply.status === 503 || reply.status === 429) {
+      const seconds = Number(reply.headers.get("Retry-After")) || RETRY_SECONDS;
+      await (reply.status === 503 ? notice.notReady : notice.busy)(seconds);
     } else {
       notice.well();
-      noteVersion(response.headers.get("X-Model-Version"));
-      const answer = await response.json().catch(() => ({}));
-      if (response.ok) return answer;
-      throw new Problem(response.status, answer);
+      noteVersion(reply.headers.get("X-Model-Version"));
+      if (reply.ok) return reply.answer;
+      throw new Problem(reply.status, reply.answer);
     }
   }
 }
 
+// The reply with its JSON and the key that was used; null where none came, or not all of it.
 async function sent({ method, path, body }, signal) {
   const headers = {};
   if (body) headers["Content-Type"] = "application/json";
   const used = key;
   if (used !== null) headers["X-API-Key"] = used;
   try {
-    const response = await fetch(address(path), {
+    const reply = await fetch(address(path), {
       method, headers, signal, body: body && JSON.stringify(body), cache: "no-cache",
     });
-    response.used = used;
-    return response;
+    const answer = reply.headers.get("Content-Type")?.includes("json") ? await reply.json() : {};
+    return { ok: reply.ok, status: reply.status, headers: reply.headers, answer, used };
   } catch (error) {
     if (error.name === "AbortError") throw error;
     return null;

@@ -1,6 +1,6 @@
 // "Be somebody new": likes and dislikes in, recommendations and their reasons out, at once.
 
-import { ask, changes, post, Problem } from "./api.js";
+import { ask, post, Problem } from "./api.js";
 import { itemLink, titleOf, details } from "./catalogue.js";
 import { curlButton } from "./curl.js";
 import { byId, count, el, number, replace, say } from "./dom.js";
@@ -29,7 +29,6 @@ export function setUp() {
     if (!profile.has(without)) without = null;
     update();
   });
-  changes.addEventListener("model", update);
 }
 
 export async function show() {
