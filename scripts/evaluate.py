@@ -57,6 +57,8 @@ from scripts.reading import (
     TestShareOption,
     TimeColumnOption,
     TitleColumnOption,
+    UserIdColumnOption,
+    UsersOption,
     ValueColumnOption,
     read_dataset,
     split_definition,
@@ -85,12 +87,14 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def _evaluate(
     interactions: InteractionsOption,
     items: ItemsOption = None,
+    users: UsersOption = None,
     preset: PresetOption = None,
     user_column: ColumnOption = None,
     item_column: ColumnOption = None,
     value_column: ValueColumnOption = None,
     time_column: TimeColumnOption = None,
     item_id_column: ItemIdColumnOption = None,
+    user_id_column: UserIdColumnOption = None,
     title_column: TitleColumnOption = None,
     layout_options: LayoutOption = [],  # noqa: B006 - typer copies it
     duplicates: DuplicatesOption = None,
@@ -130,10 +134,14 @@ def _evaluate(
 ) -> None:
     console = Console(highlight=False)
     chosen, iterated = _candidates(recipe, family, set_, seed)
+    for path in (json_path, html_path):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
     definition = split_definition(split, seed, folds, leave, leave_by, test_share, hidden_share)
     reading = read_dataset(
         interactions,
         items,
+        users,
         preset=preset,
         columns={
             "user_column": user_column,
@@ -141,6 +149,7 @@ def _evaluate(
             "value_column": value_column,
             "time_column": time_column,
             "items.id_column": item_id_column,
+            "users.id_column": user_id_column,
             "items.title_column": title_column,
         },
         layout_options=layout_options,
@@ -159,7 +168,8 @@ def _evaluate(
             EVALUATED[each.family].make(configure(each.family, each.config)).check(dataset)
     with _bar(console) as watcher:
         if html_path is not None:
-            watcher.looked_at = well_known(dataset.popularity(), min(eye_test, len(dataset.items)))
+            popularity = next(divided.rounds()).training.popularity()
+            watcher.looked_at = well_known(popularity, min(eye_test, len(dataset.items)))
         candidates = _with_baselines(chosen, len(dataset.items), seed)
         comparison = compare(candidates, divided, k=k, resamples=resamples, watcher=watcher)
         check_measures(names, comparison.results, k)

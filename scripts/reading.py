@@ -14,7 +14,7 @@ from models.dataset_directory import open_dataset_directory
 from models.errors import ConfigError
 from models.evaluation.protocols import SplitDefinition, SplitName
 from models.interactions import read_interactions
-from models.item_table import read_items
+from models.item_table import read_items, read_users
 from models.layouts import PRESETS, choose_layout
 from scripts.recipe import settings_of
 
@@ -27,12 +27,16 @@ InteractionsOption = Annotated[
     Path, typer.Option(help="Table of interactions, or a directory that scripts.fetch has made.")
 ]
 ItemsOption = Annotated[Path | None, typer.Option(help="Table of item metadata: titles, genres.")]
+UsersOption = Annotated[
+    Path | None, typer.Option(help="Table of user metadata, for user_features of hybrid_svd.")
+]
 PresetOption = Annotated[PresetName | None, typer.Option(help="Layout of a known data set.")]
 ColumnOption = Annotated[str | None, typer.Option()]
 ValueColumnOption = Annotated[str | None, typer.Option(help="Ratings or counts; without: 1 each.")]
 TimeColumnOption = Annotated[str | None, typer.Option(help="Epoch seconds or ISO 8601.")]
 TitleColumnOption = Annotated[str | None, typer.Option(help="Of the items table; becomes `title`.")]
 ItemIdColumnOption = Annotated[str | None, typer.Option(help="Of the items table.")]
+UserIdColumnOption = Annotated[str | None, typer.Option(help="Of the users table.")]
 LayoutOption = Annotated[
     list[str],
     typer.Option(
@@ -81,6 +85,7 @@ class Reading:
 def read_dataset(
     interactions: Path,
     items: Path | None = None,
+    users: Path | None = None,
     *,
     preset: PresetName | None = None,
     columns: dict[str, str | None] | None = None,
@@ -94,6 +99,7 @@ def read_dataset(
     Args:
         interactions: the table, or a directory that scripts.fetch has made.
         items: the table of item metadata; the directory's own, if it has one.
+        users: the table of user metadata.
         preset: layout of a known data set.
         columns: names of columns by the layout's field, None where the layout knows.
         layout_options: ``name=value``, any other detail of the layout.
@@ -121,6 +127,7 @@ def read_dataset(
         min_user_interactions=least[0],
         min_item_interactions=least[1],
         metadata=None if items is None else read_items(items, layout).records,
+        user_metadata=None if users is None else read_users(users, layout).records,
     )
     return Reading(dataset, interactions.stem, str(table.report))
 

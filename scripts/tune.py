@@ -49,12 +49,14 @@ from scripts.reading import (
     SplitOption,
     TestShareOption,
     TimeColumnOption,
+    UserIdColumnOption,
+    UsersOption,
     ValueColumnOption,
     read_dataset,
     split_definition,
 )
 from scripts.recipe import Recipe, overridden, write_recipe
-from scripts.terminal import complain, run
+from scripts.terminal import INTERRUPTED, complain, run
 from scripts.tuning_report import TuningReport, render_tuning
 
 if TYPE_CHECKING:
@@ -77,12 +79,14 @@ def _tune(
     interactions: InteractionsOption,
     family: Annotated[FamilyName, typer.Option()],
     items: ItemsOption = None,
+    users: UsersOption = None,
     preset: PresetOption = None,
     user_column: ColumnOption = None,
     item_column: ColumnOption = None,
     value_column: ValueColumnOption = None,
     time_column: TimeColumnOption = None,
     item_id_column: ItemIdColumnOption = None,
+    user_id_column: UserIdColumnOption = None,
     layout_options: LayoutOption = [],  # noqa: B006 - typer copies it
     duplicates: DuplicatesOption = None,
     on_bad_row: BadRowOption = "stop",
@@ -130,6 +134,7 @@ def _tune(
     reading = read_dataset(
         interactions,
         items,
+        users,
         preset=preset,
         columns={
             "user_column": user_column,
@@ -137,6 +142,7 @@ def _tune(
             "value_column": value_column,
             "time_column": time_column,
             "items.id_column": item_id_column,
+            "users.id_column": user_id_column,
         },
         layout_options=layout_options,
         duplicates=duplicates,
@@ -179,7 +185,7 @@ def _tune(
             complain(
                 f"interrupted; the trials so far are in {storage}, and the same command goes on from there"
             )
-            raise
+            raise typer.Exit(INTERRUPTED) from None
         best = search.best
         if best is None:
             raise TrainingError(

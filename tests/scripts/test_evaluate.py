@@ -76,7 +76,7 @@ class _Page(HTMLParser):
 @pytest.mark.parametrize("split", ["folds", "leave-k-out", "latest-time", "strong", "cold-items"])
 def test_every_split_gives_a_table_json_and_a_page(run, tables, tmp_path, split):
     """Models and baselines are in all three; the JSON holds intervals, costs, curves and the fingerprint."""
-    json_path, html_path = tmp_path / "out.json", tmp_path / "report.html"
+    json_path, html_path = tmp_path / "new" / "out.json", tmp_path / "report.html"
     status, printed = run(
         *("--items", str(tables[1]), "--split", split, "--folds", "2", "--k", "5"),
         *("--json", str(json_path), "--html", str(html_path)),
@@ -194,6 +194,21 @@ def test_nothing_to_evaluate_is_said(run):
     assert (status, "--recipe recipes/ials.toml" in printed) == (1, True)
     status, printed = run("--set", "factors=3", "--recipe", "recipes/als.toml", families=())
     assert (status, "--set goes with --family" in printed) == (1, True)
+
+
+def test_users_are_compared_where_a_table_says_who_they_are(run, tables, tmp_path):
+    """user_features of hybrid_svd take --users; without it the error names that option."""
+    with tables[1].open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("item_id", "genres"), *((f"item {n}", n % 3) for n in range(30))])
+    users, recipe = tmp_path / "users.csv", tmp_path / "alike.toml"
+    users.write_text("who,trade\n" + "".join(f"user {n},{n % 2}\n" for n in range(50)))
+    recipe.write_text('family = "hybrid_svd"\n[config]\nfactors = 4\nuser_features = ["trade"]\n')
+    words = ("--items", str(tables[1]), "--split", "leave-k-out", "--recipe", str(recipe))
+    status, printed = run(*words, "--users", str(users), "--user-id-column", "who", families=())
+    assert status == 0, printed
+    assert " alike " in printed
+    status, printed = run(*words, families=())
+    assert (status, "name their table with --users" in printed) == (1, True)
 
 
 def test_covers_become_part_of_the_page(monkeypatch, run, tables, tmp_path):
