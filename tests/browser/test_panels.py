@@ -22,12 +22,13 @@ LIKED = ["i9", "i12", "i15"]
 
 
 def like(page: Page, *item_ids: str) -> None:
-    """Name items in the search field, by id, and wait for the list that follows."""
+    """Like items, each from its own panel, and wait for the list that follows from all of them."""
     for item_id in item_ids:
-        with page.expect_response("**/fold-in"):
-            page.fill("#new-search-input", item_id)
-            page.press("#new-search-input", "Enter")
+        page.evaluate(f"location.hash = '#item/{item_id}'")
+        until(page, f"document.querySelector('#item-card dd')?.textContent === '{item_id}'")
+        page.get_by_role("button", name="I like it").click()
         page.locator(f'[data-focus="remove {item_id}"]').wait_for()
+    page.get_by_text(f"Folded in from {len(item_ids)} item").wait_for()
 
 
 def listed(items: Locator) -> list[tuple[str, str]]:
@@ -65,7 +66,6 @@ def test_likes_are_folded_in(playground: Visit, api: httpx.Client) -> None:
     """The list is that of the same history posted directly, in order, with its scores."""
     page = playground.open()
     like(page, *LIKED)
-    until(page, "document.querySelector('#new-about').textContent.includes('3 items')")
     assert listed(page.locator("#new-list .item")) == answered(folded(api, LIKED))
 
 
