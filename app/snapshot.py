@@ -13,8 +13,8 @@ from models.errors import ArtifactError
 from models.fold_in import FoldIn
 from models.index.exact import ExactIndex, inverse_norms
 from models.index.retriever import open_retriever
-from models.posterior import Posterior, noise_variance
-from models.row_rules import FixedSide, Rule
+from models.noise import estimated_posterior
+from models.row_rules import FixedSide
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,13 +23,12 @@ if TYPE_CHECKING:
     from app.watched import Watch, WatchedRetriever
     from models.artifact import Artifact, Manifest
     from models.index.retriever import Retriever
+    from models.posterior import Posterior
     from models.types import RowArray
 
 IndexName: TypeAlias = Literal["recommend", "similar"]
 INDEXES: Final[tuple[IndexName, ...]] = ("recommend", "similar")
 """The indexes over items; each has a certificate in the manifest."""
-_SAMPLED_USERS = 256
-"""Users from whose residuals the noise is estimated: some 0.1 s of loading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +124,6 @@ def load(root: Path) -> Snapshot:
     for name in sorted(needed - artifact.manifest.files.keys()):
         raise ArtifactError(f"{artifact.directory}: its rule looks up {name}, which is missing; train again")
     fold_in = FoldIn(side, rule)
-    posterior = None
-    if isinstance(rule, Rule) and rule.gaussian:
-        posterior = Posterior(side, rule, _noise_variance(artifact, fold_in))
     finished = datetime.now(UTC)
     return Snapshot(
         artifact=artifact,
@@ -137,14 +133,6 @@ def load(root: Path) -> Snapshot:
         similar=similar,
         similar_users=ExactIndex(users, scale=inverse_norms(users)),
         fold_in=fold_in,
-        posterior=posterior,
+        posterior=estimated_posterior(side, rule, fold_in, artifact.histories),
         by_popularity=np.argsort(-artifact.popularity, kind="stable").astype(np.int32),
     )
-
-
-def _noise_variance(artifact: Artifact, fold_in: FoldIn) -> float:
-    """That of a sample of the users."""
-    users = np.flatnonzero(artifact.histories.lengths)
-    sample = np.random.default_rng(0).permutation(users)[:_SAMPLED_USERS]
-    rows = (fold_in.solve(artifact.histories.only(user)) for user in sample.tolist())
-    return noise_variance(rows, len(artifact.items))

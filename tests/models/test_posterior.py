@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.fold_in import FoldIn
-from models.posterior import Posterior, noise_variance
+from models.noise import estimated_posterior, movement_variance, residual_variance
+from models.posterior import Posterior
 from models.row_rules import (
     ExplicitRule,
     FixedSide,
@@ -87,7 +88,7 @@ def test_noise_variance_is_weighted_residuals_by_degrees_of_freedom(problem, rul
     # The residual is a difference of the squares' sum: float32 targets, so relative to that.
     expected = residual / freedom if freedom > 1e-6 else None
     scale = (weights @ targets**2 + 1) / max(freedom, 1e-6)
-    found = noise_variance([row], len(factors))
+    found = residual_variance([row], len(factors))
     if expected is not None:
         assert found == pytest.approx(expected, abs=1e-5 * scale)
 
@@ -106,9 +107,44 @@ def test_noise_variance_is_pooled_and_none_without_rows():
         )
         for size in (30, 12)
     ]
-    each = [noise_variance([row], 40) for row in rows]
-    assert min(each) < noise_variance(rows, 40) < max(each)
-    assert noise_variance([], 40) == 0
+    each = [residual_variance([row], 40) for row in rows]
+    assert min(each) < residual_variance(rows, 40) < max(each)
+    assert residual_variance([], 40) == 0
+
+
+def test_movement_variance_makes_the_movements_as_large_as_promised():
+    """σ² is the sum of squared movements over that of the variances lost; None where nothing was lost."""
+    moved = [(np.array([1.0, -2.0]), np.array([0.5, 1.0])), (np.array([3.0]), np.array([2.0]))]
+    assert movement_variance(moved) == pytest.approx(14 / 5.25)
+    assert movement_variance([(np.empty(0), np.empty(0))]) is None
+
+
+@pytest.mark.parametrize("rule", [UNOBSERVED, IMPLICIT], ids=lambda rule: rule.kind)
+def test_implicit_noise_is_that_of_the_movements(rule):
+    """σ² of an implicit model is no residual variance, and scales scores' movements to the ratio 1."""
+    rng = np.random.default_rng(6)
+    factors = rng.normal(size=(60, 4)).astype(np.float32)
+    histories = Rows(
+        np.arange(0, 2_001, 10, dtype=np.int64),
+        np.concatenate([np.sort(rng.permutation(60)[:10]) for _ in range(200)]).astype(np.int32),
+        rng.integers(1, 6, 2_000).astype(np.float32),
+    )
+    side = FixedSide(factors)
+    fold_in = FoldIn(side, rule)
+    posterior = estimated_posterior(side, rule, fold_in, histories)
+    every = np.arange(60, dtype=np.int32)
+    squares = lost = 0.0
+    for user in range(200):
+        history = histories.only(user)
+        kept = rng.permutation(10) < 5
+        whole, half = fold_in.solve(history), fold_in.solve(history.kept(kept))
+        unseen = np.setdiff1d(every, history.indices)
+        squares += ((factors[unseen] @ (whole.vector - half.vector)) ** 2).sum()
+        lost += (posterior.deviations(half, unseen) ** 2 - posterior.deviations(whole, unseen) ** 2).sum()
+    assert squares / lost == pytest.approx(1, rel=0.15)  # other halves of 200 histories
+    assert posterior.noise_variance != pytest.approx(
+        residual_variance([fold_in.solve(histories.only(user)) for user in range(200)], 60), rel=0.2
+    )
 
 
 def test_the_noise_that_was_added_is_found():
@@ -128,7 +164,7 @@ def test_the_noise_that_was_added_is_found():
         values = truth[items] + rng.normal(scale=sigma, size=15)
         rows.append(fold_in.solve(Rows.one(items, values.astype(np.float32))))
         truths.append(truth)
-    variance = noise_variance(rows, 200)
+    variance = residual_variance(rows, 200)
     assert variance == pytest.approx(sigma**2, rel=0.06)  # 4 000 degrees of freedom: 2 % standard error
     posterior = Posterior(side, rule, variance)
     every = np.arange(200, dtype=np.int32)
