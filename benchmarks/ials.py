@@ -1,6 +1,6 @@
 """Which iALS: the two objectives beside popularity, as they come and tuned, and what an iteration costs.
 
-    python -m benchmarks.ials [--interactions data/movielens-100k]... [--speed]
+    python -m benchmarks.ials [--interactions data/movielens-100k]... [--speed [--factors 64]...]
 
 Quality: nDCG@10 and recall@20 on the latest fifth of every user's entries (a random fifth where the table
 has no times), and of strangers, who are folded in (strong generalization). Hyperparameters are tuned by a
@@ -166,7 +166,7 @@ def quality(paths: Sequence[Path], console: Console) -> None:
     console.print(table)
 
 
-def speed(console: Console) -> None:
+def speed(widths: Sequence[int], console: Console) -> None:
     """Print seconds per iteration by trainer and number of factors."""
     rng = np.random.default_rng(1)
     dataset = to_dataset(generate_interactions(users=6_040, items=3_706, interactions=1_000_000, rng=rng))
@@ -176,7 +176,7 @@ def speed(console: Console) -> None:
         table.add_column(column, justify="right")
     for family in _GRIDS:
         fitted(family, {"factors": 8, "iterations": 1}, dataset)  # compilation
-    for factors in (64, 128, 512):
+    for factors in widths:
         for family in _GRIDS:
             wall, cpu = time.perf_counter(), time.process_time()
             model = fitted(family, {"factors": factors, "iterations": _SPEED_ITERATIONS}, dataset)
@@ -223,10 +223,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--interactions", type=Path, action="append", default=[])
     parser.add_argument("--speed", action="store_true", help="measure seconds instead of quality")
+    parser.add_argument(
+        "--factors", type=int, action="append", help="of --speed: 64, 128 and 512 unless said"
+    )
     options = parser.parse_args()
     console = Console(width=130)
     if options.speed:
-        speed(console)
+        speed(options.factors or (64, 128, 512), console)
     else:
         quality(options.interactions or [Path("data/movielens-100k")], console)
 

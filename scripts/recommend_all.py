@@ -172,7 +172,7 @@ def _write(path: Path, tables: Iterator[pl.DataFrame]) -> None:
     try:
         register_io_source(source, schema=_SCHEMA).sink_parquet(path, row_group_size=_ROW_GROUP)
     except pl.exceptions.PolarsError as error:
-        raise OSError(f"{path}: cannot be written ({error})") from error
+        raise OSError(f"{path.parent}: the file cannot be written there ({error})") from error
 
 
 @contextmanager
