@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     import typer
 
-_INTERRUPTED = 130  # 128 + SIGINT, what a shell reports
+INTERRUPTED = 130
+"""128 + SIGINT, what a shell reports."""
 
 
 def complain(what: str) -> None:
@@ -42,5 +43,5 @@ def run(app: typer.Typer, argv: Sequence[str] | None, *, name: str) -> int:
         return 1
     except KeyboardInterrupt:
         complain("interrupted; nothing was published")
-        return _INTERRUPTED
+        return INTERRUPTED
     return 0

@@ -104,12 +104,13 @@ def test_looking_twice_is_said(run):
     assert len(trials_of(storage)) == 4
 
 
+@pytest.mark.timeout(600)  # three processes, one after another
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells which processes are left")
 def test_a_killed_search_goes_on(tmp_path):
     """SIGKILL in the middle leaves no worker behind; the same command then finds what it would have found."""
     table = write_table(tmp_path / "ratings.csv", 0)
     words = ["--interactions", str(table), *COLUMNS, "--family", "funk_svd", "--metric", "rmse"]
-    words += ["--split", "folds", "--set", "factors=5", "--trials", "30", "--rounds", "2", "--jobs", "1"]
+    words += ["--split", "folds", "--set", "factors=5", "--trials", "20", "--rounds", "2", "--jobs", "1"]
 
     def command(name):
         return [sys.executable, "-m", "scripts.tune", *words, "--storage", str(tmp_path / name)]
@@ -121,13 +122,33 @@ def test_a_killed_search_goes_on(tmp_path):
     ) as process:
         wait_for(lambda: finished(tmp_path / "killed.db") >= 3)
         os.kill(process.pid, signal.SIGKILL)
-    assert finished(tmp_path / "killed.db") < 30
+    assert finished(tmp_path / "killed.db") < 20
     wait_for(lambda: not members(process.pid))
     resumed = subprocess.run(command("killed.db"), capture_output=True, text=True, check=False)
     assert resumed.returncode == 0, resumed.stderr
     assert results(tmp_path / "killed.db") == results(tmp_path / "whole.db")
     recipes = [read_recipe(tmp_path / name) for name in ("killed.toml", "whole.toml")]
     assert recipes[0] == recipes[1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells which processes are left")
+def test_an_interrupt_says_how_to_go_on(tmp_path):
+    """Ctrl-C ends the workers, with status 130 and one line that names the file of the search."""
+    table = write_table(tmp_path / "ratings.csv", 0)
+    storage = tmp_path / "search.db"
+    words = ["--interactions", str(table), *COLUMNS, "--family", "svd", "--trials", "9999", "--jobs", "1"]
+    command = [sys.executable, "-m", "scripts.tune", *words, "--k", "5", "--storage", str(storage)]
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        wait_for(lambda: finished(storage) >= 2)
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=300)
+    assert process.returncode == 130
+    assert said == (
+        f"error: interrupted; the trials so far are in {storage}, and the same command goes on from there\n"
+    )
+    wait_for(lambda: not members(process.pid))
 
 
 def finished(storage):
@@ -156,7 +177,7 @@ def members(session):
     return found
 
 
-def wait_for(condition, seconds=120):
+def wait_for(condition, seconds=300):
     """Wait until something is so."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -271,9 +271,10 @@ class _Vectors(Fixed):
 
 def test_similar_items_are_those_of_the_largest_cosine(data):
     """By direction, not by length; never the item itself, nor one without a vector."""
-    assert similar_items(_Vectors(data), np.array([0, 2], dtype=np.int32), 4).tolist() == [
+    assert similar_items(_Vectors(data), np.array([0, 2, 4], dtype=np.int32), 4).tolist() == [
         [1, 3, 2, -1],
         [3, 0, 1, -1],
+        [-1, -1, -1, -1],
     ]
 
 
