@@ -33,7 +33,9 @@ from models.evaluation.judge import check_list_length
 from models.evaluation.measures import MEASURES, SYSTEM_MEASURES
 from models.evaluation.protocols import Split
 from models.evaluation.similar import similar_items, well_known
+from models.families.base import FittedModel
 from models.families.ease import MOST_ITEMS
+from models.posterior_check import check_posterior
 from models.registry import EVALUATED, configure
 from scripts.candidates import candidate
 from scripts.covers import fetch_covers
@@ -73,6 +75,7 @@ if TYPE_CHECKING:
     from models.evaluation.curves import CurvePoint
     from models.evaluation.protocols import Round
     from models.evaluation.ranker import Ranker
+    from models.posterior_check import PosteriorCheck
     from models.types import RowArray
 
 FamilyName = StrEnum("FamilyName", list(EVALUATED))  # type: ignore[misc]
@@ -167,6 +170,7 @@ def _evaluate(
         with named(each):
             EVALUATED[each.family].make(configure(each.family, each.config)).check(dataset)
     with _bar(console) as watcher:
+        watcher.checks_posteriors = json_path is not None or html_path is not None
         if html_path is not None:
             popularity = next(divided.rounds()).training.popularity()
             watcher.looked_at = well_known(popularity, min(eye_test, len(dataset.items)))
@@ -184,6 +188,7 @@ def _evaluate(
         dataset=reading.name,
         comparison=comparison,
         curves=curves,
+        posteriors=watcher.posteriors,
         eye_test=_eye_test(watcher, dataset, console if images else None),
     )
     if json_path is not None:
@@ -242,11 +247,13 @@ def _iterator(name: str, recipe: Recipe, seed: int) -> Any:  # noqa: ANN401 - cu
 
 
 class _Bar(Watcher):
-    """One line for each phase; keeps the lists of the eye test."""
+    """One line for each phase; keeps the lists of the eye test, and how good standard deviations are."""
 
     def __init__(self, progress: Progress) -> None:
         self.looked_at: RowArray = np.empty(0, dtype=np.int32)
         self.similar: dict[str, RowArray] = {}
+        self.checks_posteriors = False
+        self.posteriors: dict[str, PosteriorCheck] = {}
         self._progress = progress
         self._task: TaskID | None = None
 
@@ -262,6 +269,14 @@ class _Bar(Watcher):
         if candidate.compares_items and len(self.looked_at):
             length = min(_EYE_TEST_LENGTH, len(judged.training.items))
             self.similar[candidate.name] = similar_items(ranker, self.looked_at, length)
+        if self.checks_posteriors and isinstance(ranker, FittedModel):
+            self.begin(f"check the uncertainty of {candidate.name}")
+            known, hidden = (rows.select(judged.people) for rows in (judged.known, judged.hidden))
+            check = check_posterior(
+                ranker.items, ranker.rule, judged.training.histories, known, hidden, np.random.default_rng(0)
+            )
+            if check is not None:
+                self.posteriors[candidate.name] = check
 
     def end(self) -> None:
         if self._task is not None:

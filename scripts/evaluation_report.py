@@ -9,9 +9,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from pydantic import BaseModel, Field
 
+from models.evaluation.calibration import LEVELS
 from models.evaluation.comparison import Comparison  # noqa: TC001 - pydantic reads it
 from models.evaluation.curves import CurvePoint  # noqa: TC001 - pydantic reads it
 from models.evaluation.measures import MEASURES, SYSTEM_MEASURES
+from models.posterior_check import PosteriorCheck  # noqa: TC001 - pydantic reads it
 from scripts import evaluation_plots as plots
 from scripts.evaluation_table import heading, memory, totals
 from scripts.figures import COLOURS
@@ -45,6 +47,8 @@ class Report(BaseModel):
     created_at: datetime = Field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
     comparison: Comparison
     curves: dict[str, list[CurvePoint]] = Field(default_factory=dict)
+    posteriors: dict[str, PosteriorCheck] = Field(default_factory=dict)
+    """Of the models whose scores have standard deviations."""
     eye_test: EyeTest = Field(default_factory=EyeTest)
 
 
@@ -86,5 +90,6 @@ def render_html(report: Report) -> str:
                 ("costs", plots.costs(comparison)),
             )
         },
+        levels=LEVELS,
         in_training=any(point.training for curve in report.curves.values() for point in curve),
     )

@@ -127,6 +127,24 @@ def test_curves_and_eye_test_can_be_left_out(run, tmp_path):
     assert "Eye test" not in page.text
 
 
+def test_the_calibration_of_gaussian_models_is_in_the_json_and_on_the_page(run, tmp_path):
+    """Coverage of ratings and movements; families without a posterior have no row, nor does a mere table."""
+    json_path, html_path = tmp_path / "out.json", tmp_path / "report.html"
+    words = ("--no-learning-curves", "--eye-test", "0", "--folds", "2", "--k", "5")
+    outputs = ("--json", str(json_path), "--html", str(html_path))
+    status, printed = run(*words, *outputs, families=("als", "nmf"))
+    assert status == 0, printed
+    posteriors = json.loads(json_path.read_text())["posteriors"]
+    assert posteriors.keys() == {"als"}
+    ratings, movement = posteriors["als"]["ratings"], posteriors["als"]["movement"]
+    coverage = list(ratings["coverage"].values())
+    assert coverage == sorted(coverage)
+    text = _Page(html_path.read_text(encoding="utf-8")).text
+    for found, what in ((ratings, "ratings"), (movement, "movements")):
+        assert f"{found['errors']:,} {what}" in text
+        assert f"{found['ratio']:.2f}" in text
+
+
 def test_recipes_are_compared_under_the_names_of_their_files(run, tmp_path):
     """Two recipes of one name are told apart by a number; --metric chooses the columns."""
     for folder, factors in (("a", 2), ("b", 5)):
