@@ -50,14 +50,14 @@ export async function ask(request, signal) {
 }
 
 // The reply with its JSON and the key that was used; null where none came, or not all of it.
-async function sent({ method, path, body }, signal) {
+async function sent({ method, path, body, priority }, signal) {
   const headers = {};
   if (body) headers["Content-Type"] = "application/json";
   const used = key;
   if (used !== null) headers["X-API-Key"] = used;
   try {
     const reply = await fetch(address(path), {
-      method, headers, signal, body: body && JSON.stringify(body), cache: "no-cache",
+      method, headers, signal, priority, body: body && JSON.stringify(body), cache: "no-cache",
     });
     const answer = reply.headers.get("Content-Type")?.includes("json") ? await reply.json() : {};
     return { ok: reply.ok, status: reply.status, headers: reply.headers, answer, used };

@@ -25,7 +25,7 @@ export function details(id) {
   return metadata.get(id);
 }
 
-export const itemRequest = (id) => get(`items/${encodeURIComponent(id)}`);
+export const itemRequest = (id) => ({ ...get(`items/${encodeURIComponent(id)}`), priority: "low" });
 
 export const itemLink = (id) => el("a", { href: `#item/${encodeURIComponent(id)}` }, titleOf(id));
 

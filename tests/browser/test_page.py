@@ -7,6 +7,7 @@ import os
 import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.service_process import running
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 pytestmark = pytest.mark.browser
 
@@ -113,6 +114,12 @@ def test_page_follows_the_colour_scheme(visit: Callable[..., Visit], service: An
 
 def test_keyboard_is_enough(playground: Visit) -> None:
     """Search, like, dislike, what-if, remove, and a walk to an item, with no pointer."""
+
+    def find(route: Route) -> None:
+        wanted = parse_qs(urlsplit(route.request.url).query)["query"][0]
+        route.fulfill(json={"items": [{"item_id": f"i{wanted.split()[-1]}", "title": wanted}]})
+
+    playground.page.route("**/items?*", find)
     page = opened(playground, "new")
     held = "document.activeElement"
 
@@ -189,7 +196,7 @@ def test_first_list_after_the_third_like_is_quick(
     milliseconds = []
     with running(tmp_path / "artifacts", tmp_path / "log") as process:
         one = visit(f"http://127.0.0.1:{process.port}")
-        for _ in range(5):
+        for _ in range(12):
             one.page.goto("about:blank")
             page = opened(one, "new")
             for n in (1, 2):
