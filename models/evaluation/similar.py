@@ -40,8 +40,8 @@ def similar_items(ranker: Ranker, items: RowArray, k: int) -> RowArray:
     """The k items most similar to each: int32, shape ``(len(items), k)``.
 
     By the cosine of the item vectors where the ranker has them, as the service does; otherwise what would be
-    recommended to somebody who has that one item, which for item-to-item models is the same thing. Where there
-    are fewer, -1 fills up: nothing is like an item without a vector.
+    recommended to somebody who has that one item, which for item-to-item models is the same thing. Where
+    there are fewer, -1 fills up: nothing is like an item without a vector.
     """
     lists = [_similar(ranker, items[start : start + _BLOCK], k) for start in range(0, len(items), _BLOCK)]
     return np.concatenate(lists)
