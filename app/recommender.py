@@ -36,7 +36,7 @@ class Recommender:
         similar, similar_basket, similar_users: see `app.answers.neighbours.Neighbours`.
         predict, predict_many: see `app.answers.pairs.Pairs`.
         explain: see `app.answers.explanations.Explanations.pair`.
-        item: see `app.answers.items.Items`.
+        item, search_items: see `app.answers.items.Items`.
         item_map: see `app.answers.item_map.ItemMap.positions`.
     """
 
@@ -61,7 +61,9 @@ class Recommender:
         self.predict = pairs.predict
         self.predict_many = pairs.predict_many
         self.explain = explanations.pair
-        self.item = Items(snapshot, catalogue).item
+        items = Items(snapshot, catalogue)
+        self.item = items.item
+        self.search_items = items.search
         self.item_map = ItemMap(snapshot, catalogue).positions
 
     def model(self) -> Body:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Security
+from fastapi import APIRouter, Path, Query, Security
 
 from app.access import api_key
 from app.answers.options import Body as Answer
@@ -10,9 +10,15 @@ from app.dependencies import CurrentModel
 from app.errors import Kind
 from app.openapi import refusals
 from app.operation import Operation
-from app.schemas import answers
+from app.schemas import answers, requests
 
 router = APIRouter(route_class=Operation, dependencies=[Security(api_key)], tags=["items"])
+
+
+@router.get("/items", response_model=answers.FoundItems)
+def search(query: Annotated[requests.ItemsQuery, Query()], model: CurrentModel) -> Answer:
+    """Find items by title: case, accents, word order, unfinished words and small typos do not matter."""
+    return model.recommender.search_items(query.query, query.k)
 
 
 @router.get("/items/{item_id}", response_model=answers.Item, responses=refusals(Kind.UNKNOWN_ITEM))

@@ -242,8 +242,8 @@ class Predictions(Answer):
     results: list[Prediction]
 
 
-class Item(Answer):
-    """What is known of one item."""
+class DescribedItem(Part):
+    """What is known of an item."""
 
     item_id: ItemId
     interactions: Annotated[
@@ -253,3 +253,25 @@ class Item(Answer):
         dict[str, JsonValue] | None,
         Field(examples=[{"title": "Kolya", "year": 1996, "genres": ["Comedy"]}]),
     ]
+
+
+class Item(DescribedItem, Answer):
+    """What is known of one item."""
+
+
+class FoundItem(DescribedItem):
+    """An item whose title is like the query."""
+
+    score: Annotated[
+        float, Field(description="likeness: 1 is the very title, whatever its word order", examples=[0.97])
+    ]
+    rank: Annotated[int, Field(ge=1, examples=[1])]
+
+
+class FoundItems(Answer):
+    """Items by title, the most like the query first."""
+
+    query: Annotated[str, Field(examples=["the godfahter"])]
+    k: Annotated[int, Field(ge=1, examples=[3])]
+    shortfall: Annotated[int, Field(ge=0, description="how many fewer than k are like the query")]
+    items: list[FoundItem]

@@ -34,6 +34,8 @@ MAX_BATCH = 1000
 """Users of one ``POST /recommend``, pairs of one ``POST /predict``, seeds of one ``POST /similar``."""
 MAX_GROUP = 100
 """Members of one group."""
+MAX_QUERY = 200
+"""Characters of a search for a title."""
 MAX_INTERACTIONS = 10_000
 """Entries of one posted history."""
 MAX_VALUE = 1e9
@@ -233,6 +235,22 @@ class SimilarUsersQuery(Request):
     """``GET /similar-users``."""
 
     user_id: UserId
+    k: Count = 10
+
+
+class ItemsQuery(Request):
+    """``GET /items``."""
+
+    query: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=MAX_QUERY,
+            description="a title, or what one remembers of it; items without a `title` or `name` are found "
+            "by their id",
+            examples=["the godfahter"],
+        ),
+    ]
     k: Count = 10
 
 

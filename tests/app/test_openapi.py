@@ -63,7 +63,7 @@ def test_every_refusal_is_documented_with_examples(document: dict[str, Any]) -> 
                 expected.add("401")
             if method == "post" and path != "/admin/reload":
                 expected |= {"413", "415"}
-            if path != "/admin/reload" and (method == "post" or path in {"/similar-users", "/map"}):
+            if path != "/admin/reload" and (method == "post" or path in {"/similar-users", "/map", "/items"}):
                 expected.add("429")
             if path not in {"/live", "/metrics", "/admin/reload"}:
                 expected.add("503")
