@@ -3,6 +3,7 @@
 import { ask, get, Problem } from "./api.js";
 import { details, learn, subtitle } from "./catalogue.js";
 import { byId, count, el, say } from "./dom.js";
+import { find } from "./titles.js";
 
 const WAIT_MS = 60;
 const MOST = 8;
@@ -22,7 +23,7 @@ export function search(container, label, chosen) {
   let timer = null;
   let underway = new AbortController();
   let soughtLast = "";
-  let byIdOnly = false; // this service has no title search
+  let here = false; // the service has no title search
 
   container.append(el("label", { for: input.id }, label), el("div", { class: "combo" }, input, options), hint);
   input.addEventListener("input", () => {
@@ -39,15 +40,16 @@ export function search(container, label, chosen) {
     clearTimeout(timer);
     const text = (soughtLast = input.value.trim());
     hint.textContent = "";
-    if (!text || byIdOnly) {
+    if (!text) {
       found = [];
       close();
-      if (byIdOnly) hint.textContent = "This service has no title search: type an item id and press Enter.";
       return;
     }
+    const { signal } = underway;
     try {
-      const answer = await ask(get("items", { query: text, k: MOST }), underway.signal);
-      found = answer.items;
+      const matches = here ? await find(text, MOST) : (await ask(get("items", { query: text, k: MOST }), signal)).items;
+      if (signal.aborted) return;
+      found = matches;
       found.forEach(learn);
       active = found.length ? 0 : -1;
       if (found.length) open();
@@ -57,9 +59,12 @@ export function search(container, label, chosen) {
     } catch (error) {
       if (error.name === "AbortError") return;
       if (!(error instanceof Problem)) throw error;
-      byIdOnly = error.status === 404 || error.status === 405;
-      if (byIdOnly) look();
-      else hint.textContent = error.message;
+      if (!here && error.status === 404) {
+        here = true;
+        await look();
+      } else {
+        hint.textContent = error.message;
+      }
     }
   }
 
