@@ -53,6 +53,7 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --strict docs/examples/client.py
 	$(BIN)/lint-imports
 
 format: $(VENV)/.dev
