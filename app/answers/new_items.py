@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
+import orjson
 
 from app.answers.directions import normalized
 from app.posted_history import HistoryReader
+from models.described import DescribedItems
 from models.errors import RequestError
 from models.index.exact import ExactIndex
 from models.item_side import ItemFoldIn
 from models.row_solve import SingularRowError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from pydantic import JsonValue
 
     from app.answers.catalogue import Catalogue
     from app.answers.options import Body
@@ -29,7 +34,7 @@ _NOTHING = np.empty(0, dtype=np.int32)
 
 
 class NewItems:
-    """Folds items in. Nothing is stored, and no index is touched."""
+    """Places items. Nothing is stored, and no index is touched."""
 
     def __init__(self, snapshot: Snapshot, catalogue: Catalogue) -> None:
         artifact = snapshot.artifact
@@ -43,16 +48,25 @@ class NewItems:
         )
         self._users = ExactIndex(artifact.user_factors)
 
-    def fold_in(self, first_users: Sequence[Interaction], k: int, *, exclude_seen: bool) -> Body:
+    def fold_in(
+        self,
+        first_users: Sequence[Interaction],
+        k: int,
+        *,
+        exclude_seen: bool,
+        metadata: Mapping[str, JsonValue] | None = None,
+    ) -> Body:
         """What a new item is like, and who would like it most.
 
         Args:
             first_users: who had it; the ids of users stand in the place of those of items.
             k: how many items, and how many users.
             exclude_seen: whether to leave out the first users.
+            metadata: of the item, which place it where its users are too few.
 
         Raises:
-            RequestError: the family cannot, or too few users are known, or a value is missing or extreme.
+            RequestError: the family cannot, or too few users are known, or a value is missing or extreme, or
+                the metadata say nothing.
         """
         if not self._item_side.is_possible:
             raise RequestError(
@@ -60,25 +74,64 @@ class NewItems:
                 "serve another family, or train again with its interactions"
             )
         users, ignored = self._read(first_users)
-        if len(users.indices) < FEWEST_USERS:
+        described = self._vector_of(metadata) if metadata is not None else None
+        if len(users.indices) >= FEWEST_USERS:
+            vector = self._folded(users)
+        elif described is not None:
+            vector = described
+        else:
             raise RequestError(
                 f"{len(users.indices)} known users are too few to place an item: send interactions with "
                 f"{FEWEST_USERS} or more users of model {self._catalogue.version}"
             )
-        try:
-            vector = self._item_side.solve(users).vector
-        except SingularRowError as error:
-            raise RequestError(f"the item cannot be folded in: {error}; send smaller values") from error
         return {
             "model_version": self._catalogue.version,
             "provisional": True,
-            "source": "fold_in",
+            "source": "metadata" if vector is described else "fold_in",
             "known_users": len(users.indices),
             "ignored_users": ignored,
             "k": k,
             "similar_items": self._similar(vector, k),
             "users": self._likely(vector, k, users.indices if exclude_seen else _NOTHING),
         }
+
+    def _folded(self, users: Rows) -> Float32Array:
+        try:
+            return self._item_side.solve(users).vector
+        except SingularRowError as error:
+            raise RequestError(f"the item cannot be folded in: {error}; send smaller values") from error
+
+    def _vector_of(self, metadata: Mapping[str, JsonValue]) -> Float32Array:
+        """What the metadata lead to expect."""
+        described = self._described
+        if described is None:
+            raise RequestError(
+                f"family {self._family} places items by their users, not by metadata; leave metadata out, or "
+                "serve hybrid_svd"
+            )
+        vector = described.expected(metadata).astype(np.float32)
+        if not vector.any():
+            raise RequestError(
+                f"the metadata say nothing of this item: send values of {', '.join(described.members)} that "
+                "other items have, too (GET /items/{item_id} shows theirs)"
+            )
+        return vector
+
+    @cached_property
+    def _described(self) -> DescribedItems | None:
+        """Read from all items' metadata when the first item comes with its own; None: not of this family."""
+        artifact, config = self._snapshot.artifact, self._snapshot.manifest.config
+        if self._family != "hybrid_svd" or artifact.item_metadata is None:
+            return None
+        histories = artifact.histories
+        return DescribedItems(
+            (orjson.loads(artifact.item_metadata[row]) for row in range(len(artifact.items))),
+            cast("list[str]", config["features"]),
+            least=cast("int", config["min_feature_items"]),
+            weight=cast("float", config["similarity_weight"]),
+            vectors=artifact.item_factors,
+            known=np.bincount(histories.indices[histories.values != 0], minlength=len(artifact.items)) > 0,
+        )
 
     def _read(self, first_users: Sequence[Interaction]) -> tuple[Rows, list[str]]:
         """The known users in one row, and the ids that are unknown."""

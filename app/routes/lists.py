@@ -70,7 +70,9 @@ def fold_in_item(body: Annotated[requests.ItemFoldInBody, Body()], model: Curren
 
     Nothing is stored: the item is in no other answer until a model has been trained with it.
     """
-    return model.recommender.fold_in_item(body.first_users(), body.k, exclude_seen=body.exclude_seen)
+    return model.recommender.fold_in_item(
+        body.first_users(), body.k, exclude_seen=body.exclude_seen, metadata=body.metadata
+    )
 
 
 @router.get(

@@ -213,10 +213,12 @@ class LikelyUser(Part):
 
 
 class NewItem(Answer):
-    """Where an item would be that the model has never seen, as far as its first users tell."""
+    """Where an item would be that the model has never seen, as far as its users or metadata tell."""
 
     provisional: Literal[True]
-    source: Annotated[Literal["fold_in"], Field(description="its users, folded in")]
+    source: Annotated[
+        Literal["fold_in", "metadata"], Field(description="its users, folded in, or its metadata")
+    ]
     known_users: Annotated[
         int, Field(ge=0, description="how many of the users the model knows", examples=[5])
     ]

@@ -9,6 +9,7 @@ from pydantic import (
     ConfigDict,
     FailFast,
     Field,
+    JsonValue,
     WithJsonSchema,
     model_validator,
 )
@@ -188,6 +189,14 @@ class ItemFoldInBody(Request):
     ] = ()
     k: Count = 10
     exclude_seen: Annotated[bool, Field(description="leave out the users that were posted")] = True
+    metadata: Annotated[
+        dict[str, JsonValue] | None,
+        Field(
+            description="of the item, for a family that learned from metadata (hybrid_svd): they place it "
+            "where its users are too few",
+            examples=[{"genres": ["Comedy", "Romance"]}],
+        ),
+    ] = None
 
     def first_users(self) -> list[Interaction]:
         """Return the users in the place of items, as histories are read."""

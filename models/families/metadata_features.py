@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 from scipy.sparse import csr_matrix, diags_array, vstack
 
+from models.described import encoded, regression, unit_rows
 from models.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from pydantic import JsonValue
+    from collections.abc import Sequence
 
     from models.dataset import Metadata
     from models.ids import IdMap
@@ -64,17 +63,9 @@ def feature_table(described: Described, members: Sequence[str], least: int) -> c
     side = described.side
     if not described.metadata:
         raise DataError(f"family hybrid_svd needs metadata of the {side}s: name their table with --{side}s")
-    numbers: dict[tuple[str, str], int] = {}
-    rows, columns = [], []
-    for row, external in enumerate(described.ids):
-        record = described.metadata.get(external, {})
-        features = [(member, value) for member in members for value in _values(record.get(member))]
-        for feature in dict.fromkeys(features):  # a list may repeat a value
-            rows.append(row)
-            columns.append(numbers.setdefault(feature, len(numbers)))
+    table, numbers = encoded((described.metadata.get(each, {}) for each in described.ids), members)
     _check_members(described, members, {member for member, _ in numbers})
-    table = csr_matrix((np.ones(len(rows)), (rows, columns)), shape=(len(described.ids), len(numbers)))
-    shared = np.bincount(columns, minlength=len(numbers)) >= least
+    shared = np.bincount(table.indices, minlength=len(numbers)) >= least
     n_shared = np.count_nonzero(shared)
     what = f"{n_shared:,} values of {', '.join(members)} are shared by {least} {side}s or more"
     if n_shared == 0:
@@ -88,13 +79,6 @@ def feature_table(described: Described, members: Sequence[str], least: int) -> c
             "name fewer"
         )
     return table[:, shared]
-
-
-def _values(value: JsonValue) -> Iterator[str]:
-    """The values of a metadata member, as text."""
-    for each in value if isinstance(value, list) else [value]:
-        if isinstance(each, str | int | float):
-            yield str(each)
 
 
 def _check_members(described: Described, members: Sequence[str], found: set[str]) -> None:
@@ -135,9 +119,7 @@ class Similarity:
     """
 
     def __init__(self, features: csr_matrix, weight: float) -> None:
-        lengths = np.sqrt(np.asarray(features.sum(axis=1)).ravel())
-        described = lengths > 0
-        self._features = csr_matrix(features.multiply(1 / np.where(described, lengths, 1)[:, np.newaxis]))
+        self._features, described = unit_rows(features)
         self._weight = weight
         self._diagonal = np.where(described, 1 - weight, 1.0)
         eigenvalues, vectors = np.linalg.eigh((self._features.T @ self._features).toarray())
@@ -169,9 +151,5 @@ class Similarity:
         It is what a Gaussian process with covariance S expects (kriging), which is the ridge regression of
         the known vectors on the features with the ridge (1 − α)/α.
         """
-        if self._weight == 0:
-            return np.zeros((np.count_nonzero(~known), vectors.shape[1]))
-        seen, unseen = self._features[known], self._features[~known]
-        gram = (seen.T @ seen).toarray()
-        gram.flat[:: len(gram) + 1] += (1 - self._weight) / self._weight
-        return np.asarray(unseen @ np.linalg.solve(gram, seen.T @ vectors[known]))
+        says = regression(self._features[known], vectors[known], self._weight)
+        return np.asarray(self._features[~known] @ says)

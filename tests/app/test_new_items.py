@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,10 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.posted_history import Interaction
+from app.recommender import Recommender
 from app.schemas import answers
+from app.snapshot import load
+from models.artifact import publish
 from models.errors import RequestError
+from models.registry import configure
+from models.training import TrainingPlan, train
 from tests import reference
 from tests.app.families import N_ITEMS, N_USERS, RECIPES
+from tests.models.strategies import clustered_table, make_dataset
 
 if TYPE_CHECKING:
     import httpx
@@ -116,6 +123,60 @@ def test_what_cannot_be_folded_in_says_why(recommenders):
     assert (answer["similar_items"], answer["users"]) == ([], [])
 
 
+@pytest.fixture(scope="module")
+def hybrid(tmp_path_factory):
+    """A hybrid model in which nobody has had the last four items: the metadata made their factors."""
+    table = clustered_table(60, 40, 3, np.random.default_rng(2), density=0.3)
+    table[:, 36:] = np.nan
+    metadata = {
+        f"i{item:05}": {"genres": [f"genre {item % 4}", f"genre {item % 3}"], "year": 1990}
+        for item in range(40)
+    }
+    dataset = replace(make_dataset(table), metadata=metadata)
+    root = tmp_path_factory.mktemp("hybrid")
+    config = configure("hybrid_svd", {"factors": 5, "similarity_weight": 0.5})
+    publish(root, *train(dataset, TrainingPlan(family="hybrid_svd", config=config)))
+    return Recommender(load(root)), metadata
+
+
+def test_metadata_place_an_item_where_training_puts_one_that_nobody_had(hybrid):
+    """The metadata of such an item, posted as those of a new one: the same direction and the same scores."""
+    recommender, metadata = hybrid
+    for item in range(36, 40):
+        answer = recommender.fold_in_item([], 40, exclude_seen=True, metadata=metadata[f"i{item:05}"])
+        assert (answer["source"], answer["provisional"]) == ("metadata", True)
+        cosines = {each["item_id"]: each["score"] for each in answer["similar_items"]}
+        assert cosines[f"i{item:05}"] == pytest.approx(1, abs=1e-5)  # float32 factors
+        for user in answer["users"][:5]:
+            predicted = recommender.predict(user["user_id"], f"i{item:05}")["score"]
+            assert user["score"] == pytest.approx(predicted, rel=1e-4, abs=1e-6)
+
+
+def test_users_say_more_than_metadata(hybrid):
+    """With enough users the metadata are not needed; with too few they step in."""
+    recommender, metadata = hybrid
+    posted, described = users_of(recommender, 3), metadata["i00003"]
+    enough = recommender.fold_in_item(posted, 5, exclude_seen=True, metadata=described)
+    assert enough == recommender.fold_in_item(posted, 5, exclude_seen=True)
+    few = recommender.fold_in_item(posted[:2], 5, exclude_seen=True, metadata=described)
+    assert (few["source"], few["known_users"]) == ("metadata", 2)
+    assert {user["user_id"] for user in few["users"]}.isdisjoint(each.item_id for each in posted[:2])
+
+
+@pytest.mark.parametrize("unsaid", [{}, {"genres": ["genre 9"]}, {"year": 1990}, {"genres": None}])
+def test_metadata_that_say_nothing_are_refused(hybrid, unsaid):
+    """Values that no other item has, and members that were not learned from."""
+    with pytest.raises(RequestError, match=r"say nothing of this item: send values of genres"):
+        hybrid[0].fold_in_item([], 3, exclude_seen=True, metadata=unsaid)
+
+
+def test_families_that_place_items_by_users_refuse_metadata(recommenders):
+    """Nothing that was sent is silently ignored."""
+    posted = users_of(recommenders["als"], 0)
+    with pytest.raises(RequestError, match="family als places items by their users"):
+        recommenders["als"].fold_in_item(posted, 3, exclude_seen=True, metadata={"genres": ["genre 1"]})
+
+
 def test_new_items_over_http(real: httpx.Client):
     """As documented, and never in another answer."""
     before = real.get("/recommend?user_id=u50&k=40").content
@@ -125,6 +186,9 @@ def test_new_items_over_http(real: httpx.Client):
     placed = answers.NewItem.model_validate_json(answer.content)
     assert (len(placed.similar_items), len(placed.users)) == (4, 4)
     assert real.get("/recommend?user_id=u50&k=40").content == before
+    refused = real.post("/fold-in/item", json={**body, "metadata": {"genres": ["Drama"]}})
+    assert refused.status_code == 422
+    assert "leave metadata out" in refused.json()["detail"]
     few = real.post("/fold-in/item", json={"interactions": body["interactions"][:2]})
     assert few.status_code == 422
     assert "2 known users are too few" in few.json()["detail"]
