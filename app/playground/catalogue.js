@@ -11,7 +11,7 @@ changes.addEventListener("model", () => metadata.clear());
 
 /** Keep the title of an item of an answer, where there is one. */
 export function learn(item) {
-  const title = item.title ?? item.metadata?.title;
+  const title = item.title ?? item.metadata?.title ?? item.metadata?.name;
   if (typeof title === "string" && title) titles.set(item.item_id, title);
 }
 

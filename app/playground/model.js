@@ -46,7 +46,7 @@ export async function show() {
     ])),
     quality(served.metrics),
     learning(served.training),
-    retrieval(served.retrieval),
+    retrieval(served.retrieval, served.live_recall),
     foldIn(served.fold_in),
     panel("Configuration", facts(Object.entries(served.config ?? {}).map(([name, value]) =>
       [name, typeof value === "object" && value !== null ? JSON.stringify(value) : String(value)]))),
@@ -76,15 +76,7 @@ function quality(metrics) {
     el("table", { class: "figures" },
       el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Metric"), contenders.map((name) => el("th", { scope: "col" }, name)))),
       el("tbody", {}, names.map((metric) => el("tr", {}, el("th", { scope: "row" }, metric),
-        contenders.map((name) => el("td", {}, estimate(metrics[name][metric])))))))));
-}
-
-// A number, or an estimate with its interval.
-function estimate(value) {
-  if (typeof value === "number") return number(value);
-  if (typeof value?.value !== "number") return "–";
-  const [low, high] = value.interval ?? [value.low, value.high];
-  return low === undefined ? number(value.value) : `${number(value.value)} (${number(low)} to ${number(high)})`;
+        contenders.map((name) => el("td", {}, typeof metrics[name][metric] === "number" ? number(metrics[name][metric]) : "–"))))))));
 }
 
 function learning(training) {
@@ -102,12 +94,13 @@ function learning(training) {
     sentence(`${text}.`)));
 }
 
-function retrieval(certificates) {
+function retrieval(certificates, live) {
   const described = { recommend: "Recommendations", similar: "Similar items" };
   return panel("Retrieval, measured", el("div", {}, Object.entries(certificates ?? {}).map(([name, of]) => [
     el("h3", {}, described[name] ?? name),
     sentence(`${of.method === "exact" ? "Exact scan" : "HNSW graph"}, recall@${of.k} ${number(of.recall)} against the exact scan on ${whole(of.sample_size)} queries (target ${of.target}), ${number(of.microseconds, 0)} µs each.`),
     of.reason && sentence(`Why: ${of.reason}.`),
+    live?.[name]?.samples > 0 && sentence(`Live: recall ${number(live[name].recall_estimate)} on ${whole(live[name].samples)} sampled lists${live[name].has_fallen ? "; below what the certificate promises, so it answers exactly now" : ""}.`),
   ])));
 }
 

@@ -1,9 +1,8 @@
 // A combobox over titles: GET /items?query=…, as one types.
 
 import { ask, get, Problem } from "./api.js";
-import { details, learn, subtitle } from "./catalogue.js";
+import { details, learn, subtitle, titleOf } from "./catalogue.js";
 import { byId, count, el, say } from "./dom.js";
-import { find } from "./titles.js";
 
 const WAIT_MS = 60;
 const MOST = 8;
@@ -14,7 +13,7 @@ export function search(container, label, chosen) {
   const input = el("input", {
     id: `${name}-input`, type: "search", role: "combobox", autocomplete: "off", spellcheck: "false",
     "aria-expanded": "false", "aria-controls": `${name}-options`, "aria-autocomplete": "list",
-    "aria-describedby": `${name}-hint`, placeholder: "A title, or part of one",
+    "aria-describedby": `${name}-hint`, placeholder: "A title, or part of one", maxlength: 200,
   });
   const options = el("ul", { id: `${name}-options`, role: "listbox", "aria-label": label, hidden: true });
   const hint = el("p", { class: "hint", id: `${name}-hint` });
@@ -22,13 +21,13 @@ export function search(container, label, chosen) {
   let active = -1;
   let timer = null;
   let underway = new AbortController();
-  let soughtLast = "";
-  let here = false; // the service has no title search
+  let looking = null; // for the text that is there
 
   container.append(el("label", { for: input.id }, label), el("div", { class: "combo" }, input, options), hint);
   input.addEventListener("input", () => {
     clearTimeout(timer);
-    timer = setTimeout(look, WAIT_MS);
+    looking = null;
+    timer = setTimeout(() => (looking = look()), WAIT_MS);
   });
   input.addEventListener("keydown", pressed);
   input.addEventListener("blur", () => setTimeout(close, 150));
@@ -38,18 +37,15 @@ export function search(container, label, chosen) {
     underway.abort();
     underway = new AbortController();
     clearTimeout(timer);
-    const text = (soughtLast = input.value.trim());
+    const text = input.value.trim();
     hint.textContent = "";
     if (!text) {
       found = [];
       close();
       return;
     }
-    const { signal } = underway;
     try {
-      const matches = here ? await find(text, MOST) : (await ask(get("items", { query: text, k: MOST }), signal)).items;
-      if (signal.aborted) return;
-      found = matches;
+      found = (await ask(get("items", { query: text, k: MOST }), underway.signal)).items;
       found.forEach(learn);
       active = found.length ? 0 : -1;
       if (found.length) open();
@@ -59,12 +55,7 @@ export function search(container, label, chosen) {
     } catch (error) {
       if (error.name === "AbortError") return;
       if (!(error instanceof Problem)) throw error;
-      if (!here && error.status === 404) {
-        here = true;
-        await look();
-      } else {
-        hint.textContent = error.message;
-      }
+      hint.textContent = error.message;
     }
   }
 
@@ -73,7 +64,7 @@ export function search(container, label, chosen) {
       id: `${name}-${position}`, role: "option", "aria-selected": String(position === active),
       onmousedown: (event) => event.preventDefault(),
       onclick: () => choose(item.item_id),
-    }, el("span", {}, item.title ?? item.metadata?.title ?? item.item_id),
+    }, el("span", {}, titleOf(item.item_id)),
       el("span", { class: "sub" }, subtitle(item.metadata)))));
     options.hidden = false;
     input.setAttribute("aria-expanded", "true");
@@ -103,7 +94,7 @@ export function search(container, label, chosen) {
       mark();
     } else if (event.key === "Enter" && input.value.trim()) {
       event.preventDefault();
-      if (soughtLast !== input.value.trim()) await look(); // faster than the list
+      await (looking ??= look()); // a key may be faster than the list
       if (!options.hidden && found[active]) choose(found[active].item_id);
       else await chooseById(input.value.trim());
     }

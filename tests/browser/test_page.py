@@ -7,7 +7,6 @@ import os
 import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -17,7 +16,7 @@ from tests.service_process import running
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from playwright.sync_api import Page, Route
+    from playwright.sync_api import Page
 
 pytestmark = pytest.mark.browser
 
@@ -114,12 +113,6 @@ def test_page_follows_the_colour_scheme(visit: Callable[..., Visit], service: An
 
 def test_keyboard_is_enough(playground: Visit) -> None:
     """Search, like, dislike, what-if, remove, and a walk to an item, with no pointer."""
-
-    def find(route: Route) -> None:
-        wanted = parse_qs(urlsplit(route.request.url).query)["query"][0]
-        route.fulfill(json={"items": [{"item_id": f"i{wanted.split()[-1]}", "title": wanted}]})
-
-    playground.page.route("**/items?*", find)
     page = opened(playground, "new")
     held = "document.activeElement"
 
