@@ -108,7 +108,7 @@ class Tools:
         item_id: ItemId,
         top: Annotated[int, Field(ge=1, description="contributions")] = 5,
     ) -> Body:
-        """Say why an item scores as it does for a user: what each item of the user's history adds to the score."""
+        """Say why an item scores as it does for a user: what each item of the history adds to the score."""
         asked = self._checked(requests.ExplainQuery, user_id=user_id, item_id=item_id, explain_top=top)
         return self._answer(
             lambda model: model.recommender.explain(asked.user_id, asked.item_id, asked.explain_top)

@@ -88,7 +88,6 @@ def without_titles(answer: dict[str, Any]) -> dict[str, Any]:
 
 def test_tools_answer_as_the_service_does(talk: Callable[..., Any], real: httpx.Client) -> None:
     """Each tool gives the answer of its endpoint, and lists have titles beside ids."""
-
     liked = [{"item_id": "i3"}, {"item_id": "i9", "value": 2.0}]
     must_not = {"must_not": [{"field": "genres", "any_of": ["Comedy"]}]}
     calls: list[tuple[str, dict[str, Any], httpx.Response]] = [
