@@ -12,7 +12,7 @@ AXE := $(if $(shell which npm 2>/dev/null),$(VENV)/axe-core/package/axe.min.js)
 # Overlong test runs are cut by pytest's own timeout; -n uses the cores there are.
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo serve test test-browser test-docker screenshots check format bench reproduce clean
+.PHONY: demo serve test test-api test-browser test-docker screenshots check format bench reproduce clean
 
 demo: $(VENV)/.train data/movielens-100k/dataset.json artifacts/movielens-100k/CURRENT
 	@echo
@@ -37,6 +37,10 @@ serve: $(VENV)/.train
 
 test: $(VENV)/.dev
 	$(PYTEST) -n auto -m "not docker and not browser"
+
+# Over 10,000 cases made from the OpenAPI document, all that it allows and what it does not.
+test-api: $(VENV)/.dev
+	TEST_API_EXAMPLES=500 $(PYTEST) -n auto tests/app/test_openapi.py
 
 # Needs Chromium (apt-get install chromium). npm, where there is one, brings the accessibility checker.
 test-browser: $(VENV)/.browser $(AXE)

@@ -1,5 +1,6 @@
 """The OpenAPI document: complete, with examples, and true of the running service."""
 
+import os
 from importlib.metadata import version
 from typing import Any
 
@@ -20,6 +21,8 @@ from app.schemas.problems import ProblemDocument
 from app.settings import Settings
 
 COMMON = {"422", "500"}
+EXAMPLES = int(os.environ.get("TEST_API_EXAMPLES", "50"))
+"""Cases of each operation and mode; `make test-api` asks for more."""
 
 
 def unsaid(case: Case) -> list[Any]:
@@ -143,7 +146,7 @@ def test_service_keeps_its_word(api: BaseSchema, operation: Operation, mode: Gen
     documented = api[operation.path][operation.method]
 
     @given(case=documented.as_strategy(generation_mode=mode))
-    @settings(max_examples=50)
+    @settings(max_examples=EXAMPLES)
     def check(case: Case) -> None:
         case.call_and_validate(excluded_checks=unsaid(case))
 
