@@ -5,14 +5,12 @@ from dataclasses import replace
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
-from starlette.types import Scope
 
 from app.answers.options import Body, Options
 from app.answers.pages import GOES_ON
 from app.cursors import CursorSigner, Place
-from app.dependencies import SERVED
+from app.dependencies import SERVED, model_holder
 from app.errors import CursorExpiredError, FieldError, InvalidRequestError, Location
-from app.holder import ModelHolder
 from app.schemas.parameters import PagedRequest
 from app.served import Served
 
@@ -24,10 +22,8 @@ _ONE_PAGE: Final = ("diversity", "explore", "what_if")
 class PagedLists:
     """Answers one request, by the model that its cursor is of."""
 
-    def __init__(self, scope: Scope, holder: ModelHolder, signer: CursorSigner) -> None:
-        self._scope = scope
-        self._holder = holder
-        self._signer = signer
+    def __init__(self, request: Request) -> None:
+        self._request = request
 
     def answer(self, asked: PagedRequest, model: Served, answering: Answering) -> Body:
         """Answer with a list, or with a page of it where there is a cursor.
@@ -40,12 +36,20 @@ class PagedLists:
         if asked.cursor is None:
             return answering(model, options)
         self._check(asked)
+        signer: CursorSigner = self._request.app.state.signer
         question = _question(asked)
-        place = Place(model.version, 0) if asked.cursor == _START else self._place(asked.cursor, question)
+        first = Place(model.version, page=0)
+        place = first if asked.cursor == _START else signer.place(asked.cursor, question)
+        if place is None:
+            raise self._refusal(
+                f"{asked.cursor[:80]!r} is not one that this service gave for this question: send the "
+                "next_cursor of the page before, all other parameters unchanged, or an empty cursor to start "
+                "again"
+            )
         model = self._model(place.version, model)
         answer = answering(model, replace(options, page=place.page))
         if answer.pop(GOES_ON, False):
-            answer["next_cursor"] = self._signer.cursor(replace(place, page=place.page + 1), question)
+            answer["next_cursor"] = signer.cursor(replace(place, page=place.page + 1), question)
         return answer
 
     def _check(self, asked: PagedRequest) -> None:
@@ -55,29 +59,20 @@ class PagedLists:
                 raise self._refusal(f"a list with {member} has one page: leave out {member} or the cursor")
 
     def _refusal(self, detail: str) -> InvalidRequestError:
-        location: Location = "query" if self._scope["method"] in {"GET", "HEAD"} else "body"
+        location: Location = "query" if self._request.method in {"GET", "HEAD"} else "body"
         return InvalidRequestError([FieldError(location, "cursor", f"cursor: {detail}")])
-
-    def _place(self, cursor: str, question: bytes) -> Place:
-        place = self._signer.place(cursor, question)
-        if place is None:
-            raise self._refusal(
-                f"{cursor[:80]!r} is not one that this service gave for this question: send the next_cursor "
-                "of the page before, all other parameters unchanged, or an empty cursor to start again"
-            )
-        return place
 
     def _model(self, version: str, current: Served) -> Served:
         """The model of a version, which is the one that answers this request from now on."""
         if version == current.version:
             return current
-        kept = self._holder.kept(version)
+        kept = model_holder(self._request).kept(version)
         if kept is None:
             raise CursorExpiredError(
                 f"the cursor is of model {version}, which was replaced by {current.version} and is no longer "
                 "kept (FOLDREC_CURSOR_SECONDS, FOLDREC_CURSOR_MODELS): start again with an empty cursor"
             )
-        self._scope[SERVED] = kept
+        self._request.scope[SERVED] = kept
         return kept
 
 
@@ -86,10 +81,4 @@ def _question(asked: PagedRequest) -> bytes:
     return type(asked).__name__.encode() + asked.model_dump_json(exclude={"cursor"}).encode()
 
 
-def paged_lists(request: Request) -> PagedLists:
-    """Return what answers this request page by page."""
-    state = request.app.state
-    return PagedLists(request.scope, state.holder, state.signer)
-
-
-Pages = Annotated[PagedLists, Depends(paged_lists)]
+Pages = Annotated[PagedLists, Depends(PagedLists)]
