@@ -26,7 +26,7 @@ from models.evaluation.comparison import compare
 from models.evaluation.judge import check_list_length
 from models.evaluation.measures import MEASURES
 from models.evaluation.protocols import Split
-from models.registry import EVALUATED, configure
+from models.registry import EVALUATED, FAMILIES, configure
 from models.search.spaces import SEARCH_SPACES
 from models.search.study import Identity, Sampler, check_metric, opened
 from models.search.trials import Judging, workers
@@ -131,6 +131,8 @@ def _tune(
     definition = split_definition(split, seed, folds, leave, leave_by, test_share, hidden_share)
     fixed = overridden({}, set_)
     configure(family.value, fixed)
+    if duplicates is None and family.value in FAMILIES:
+        duplicates = FAMILIES[family.value].duplicates  # as scripts.train will merge them
     reading = read_dataset(
         interactions,
         items,
