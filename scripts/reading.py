@@ -48,8 +48,8 @@ LayoutOption = Annotated[
 DuplicatesOption = Annotated[
     Literal["sum", "max", "last", "error"] | None,
     typer.Option(
-        help="Several rows of one user and item. Default: the family's in scripts.tune; else last if there are "
-        "values, or sum."
+        help="Several rows of one user and item. Default: the family's in scripts.tune; else last if there "
+        "are values, or sum."
     ),
 ]
 BadRowOption = Annotated[Literal["stop", "skip"], typer.Option()]
