@@ -13,8 +13,8 @@ from models.errors import ArtifactError
 from models.fold_in import FoldIn
 from models.index.exact import ExactIndex, inverse_norms
 from models.index.retriever import open_retriever
-from models.noise import estimated_posterior
-from models.row_rules import FixedSide
+from models.posterior import Posterior
+from models.row_rules import FixedSide, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from app.watched import Watch, WatchedRetriever
     from models.artifact import Artifact, Manifest
     from models.index.retriever import Retriever
-    from models.posterior import Posterior
     from models.types import RowArray
 
 IndexName: TypeAlias = Literal["recommend", "similar"]
@@ -133,6 +132,13 @@ def load(root: Path) -> Snapshot:
         similar=similar,
         similar_users=ExactIndex(users, scale=inverse_norms(users)),
         fold_in=fold_in,
-        posterior=estimated_posterior(side, rule, fold_in, artifact.histories),
+        posterior=_posterior(artifact.manifest, side),
         by_popularity=np.argsort(-artifact.popularity, kind="stable").astype(np.int32),
     )
+
+
+def _posterior(manifest: Manifest, side: FixedSide) -> Posterior | None:
+    rule = manifest.row_rule
+    if manifest.noise_variance is None or not isinstance(rule, Rule):
+        return None
+    return Posterior(side, rule, manifest.noise_variance)

@@ -126,8 +126,8 @@ def movements(
         return np.empty(0), np.empty(0)
     kept = np.zeros(len(history.indices), dtype=np.bool_)
     kept[rng.permutation(len(kept))[: len(kept) // 2]] = True
-    others = np.setdiff1d(np.arange(n_items, dtype=np.int32), history.indices)
-    items = rng.permutation(others)[:_ITEMS].astype(np.int32)
+    drawn = rng.choice(n_items, size=min(n_items, _ITEMS + len(history.indices)), replace=False)
+    items = drawn[~np.isin(drawn, history.indices)][:_ITEMS].astype(np.int32)
     try:
         half = fold_in.solve(history.kept(kept))
     except SingularRowError:  # weights can be negative, and half of them too few

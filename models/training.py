@@ -24,6 +24,7 @@ from models.index.exact import ExactIndex, inverse_norms
 from models.index.planner import Queries, plan_retrieval
 from models.item_map import ITEM_MAP, item_map
 from models.metrics import ranking_metrics, root_mean_squared_error
+from models.noise import estimated_posterior
 from models.registry import FAMILIES
 from models.split import latest_split, random_split
 
@@ -134,6 +135,10 @@ def train(
             f"folding users in misses their stored factors by {fold_in.max_relative_difference:.1e}: the row "
             "problem is ill-conditioned; raise the regularization, or check the table for extreme values"
         )
+    with watch.phase("estimate noise"):
+        posterior = estimated_posterior(
+            model.items, model.rule, FoldIn(model.items, model.rule), dataset.histories
+        )
     popularity = dataset.popularity()
     places = item_map(model.rule.without_bias(model.items.factors), popularity)
     contents = ArtifactContents(
@@ -156,6 +161,7 @@ def train(
         metrics=metrics,
         retrieval=retrieval,
         fold_in=fold_in,
+        noise_variance=None if posterior is None else posterior.noise_variance,
         training=TrainingRecord(
             seconds=watch.seconds, iterations=len(model.losses), loss=tuple(model.losses)
         ),

@@ -21,6 +21,8 @@ from models.item_filter import ItemFilter
 
 MAX_EXCLUDED = 10_000
 """Items of one `exclude`."""
+MAX_INTEGER = 2**53
+"""Integers up to here are the same in every reader of JSON, bounds in the OpenAPI document included."""
 
 
 def _within_max_k(k: int, info: ValidationInfo) -> int:
@@ -195,7 +197,7 @@ class PersonalListRequest(ItemListRequest):
     ] = None
     seed: Annotated[
         int,
-        Field(ge=0, lt=2**63, description="of the draw: the same seed, the same answer", examples=[7]),
+        Field(ge=0, le=MAX_INTEGER, description="of the draw: the same seed, the same answer", examples=[7]),
         BeforeValidator(whole),
     ] = 0
 

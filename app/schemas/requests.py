@@ -20,6 +20,7 @@ from app.answers.groups import Group
 from app.posted_history import Interaction
 from app.schemas.ids import ITEM, USER, ItemId, UserId
 from app.schemas.parameters import (
+    MAX_INTEGER,
     Count,
     ExplainTop,
     JsonFilter,
@@ -68,7 +69,7 @@ class PostedInteraction(Interaction):
     item_id: ItemId
     value: Value = None
     timestamp: Annotated[
-        Annotated[int, Field(ge=-(2**63), lt=2**63), BeforeValidator(whole)] | None,
+        Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER), BeforeValidator(whole)] | None,
         Field(description="seconds since the epoch", examples=[1_793_000_000]),
     ] = None
 

@@ -87,6 +87,9 @@ class ModelCard(_Record):
     retrieval: dict[str, RecallCertificate]
     """By graph name: `recommend`, `similar`."""
     fold_in: FoldInCertificate
+    noise_variance: float | None = Field(
+        default=None, ge=0, description="σ² behind `score_std`; null where the family has no posterior"
+    )
     training: TrainingRecord
 
 
