@@ -37,6 +37,8 @@ _LONGEST_ANSWER = 1_800
 """Characters of an answer that are shown."""
 _START_SECONDS = 60
 _DEFECT = "internal-error"
+_NO_BOUND = 2**53
+"""Larger integers are not the same in every reader of JSON."""
 
 
 class Answers:
@@ -262,7 +264,9 @@ def _type(schema: Mapping[str, Any]) -> str:
         return " or ".join(f"`{value}`" for value in schema["enum"])
     kind = schema.get("type", "object")
     low, high = schema.get("minimum"), schema.get("maximum")
-    return f"{kind} {low:g} to {high:g}" if low is not None and high is not None else str(kind)
+    if low is None or high is None or high >= _NO_BOUND:
+        return str(kind)
+    return f"{kind} {low:g} to {high:g}"
 
 
 def _resolved(schema: Mapping[str, Any], openapi: Mapping[str, Any]) -> dict[str, Any]:
