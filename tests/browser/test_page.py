@@ -181,6 +181,7 @@ def test_pictures_come_from_allowed_hosts_only(
             assert (page.locator("#similar .cover svg").count() > 0) != pictures
 
 
+@pytest.mark.timing
 def test_first_list_after_the_third_like_is_quick(
     visit: Callable[..., Visit], tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
@@ -214,6 +215,7 @@ def test_first_list_after_the_third_like_is_quick(
     assert min(milliseconds) <= FIRST_LIST_MS  # the others may have had to wait for this machine
 
 
+@pytest.mark.timing
 def test_map_of_fifty_thousand_keeps_up_with_the_screen(
     playground: Visit, record_property: Callable[[str, object], None]
 ) -> None:
