@@ -57,10 +57,14 @@ class Gateway:
         self._metrics = metrics
         self._in_flight = in_flight
         self._exact: dict[str, Methods] = {}
-        self._prefixed: dict[str, Methods] = {}
-        for operation in operations:
-            table = self._prefixed if operation.takes_path else self._exact
-            table.setdefault(operation.prefix, {})[operation.method] = operation
+        self._with_parameter: dict[tuple[str, str], Methods] = {}
+        for operation in sorted(operations, key=lambda each: len(each.suffix), reverse=True):
+            methods = (
+                self._with_parameter.setdefault((operation.prefix, operation.suffix), {})
+                if operation.takes_path
+                else self._exact.setdefault(operation.prefix, {})
+            )
+            methods[operation.method] = operation
         self._process = secrets.token_hex(4).encode()
         self._numbers = itertools.count(1)
 
@@ -121,14 +125,19 @@ class Gateway:
         return b"%b%08x" % (self._process, next(self._numbers))
 
     def _find(self, scope: Scope) -> tuple[Methods | None, str]:
-        """Return the operations of a path, None if it is not ours, and the value of the path's parameter."""
+        """Return the operations of a path, None if it is not ours, and the value of the path's parameter.
+
+        What follows the parameter is looked for in the path as it was sent: an id may end in `%2Fusers`.
+        """
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         methods = self._exact.get(path)
         if methods is not None:
             return methods, ""
-        for prefix, candidates in self._prefixed.items():
-            if len(path) > len(prefix) and path.startswith(prefix):
-                return candidates, path[len(prefix) :]
+        for (prefix, suffix), candidates in self._with_parameter.items():
+            if len(path) <= len(prefix) + len(suffix) or not path.startswith(prefix):
+                continue
+            if not suffix or scope["raw_path"].endswith(suffix.encode()):
+                return candidates, path[len(prefix) : len(path) - len(suffix)]
         return None, ""
 
     async def _pass_on(

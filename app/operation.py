@@ -68,9 +68,10 @@ class Operation(APIRoute):
         self.access = Access.of(self.dependencies)
         self.method = next(iter(self.methods or {"GET"}))
         self.label = f"{self.method} {path}"
-        self.prefix, self.takes_path, parameter = path.partition("{")
+        self.prefix, self.takes_path, rest = path.partition("{")
+        parameter, _, self.suffix = rest.partition("}")
         self._on_loop = inspect.iscoroutinefunction(endpoint)
-        self._path_parameter = parameter.split(":")[0].removesuffix("}")
+        self._path_parameter = parameter.split(":")[0]
         self._query: tuple[str, type[BaseModel], frozenset[str]] | None = None
         self._body: tuple[str, type[BaseModel]] | None = None
         self._needs: list[tuple[str, Callable[[Request], Any]]] = []

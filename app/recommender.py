@@ -9,6 +9,7 @@ from app.answers.directions import ItemDirections
 from app.answers.explanations import Explanations
 from app.answers.groups import Groups
 from app.answers.item_map import ItemMap
+from app.answers.item_users import ItemUsers
 from app.answers.items import Items
 from app.answers.neighbours import Neighbours
 from app.answers.new_items import NewItems
@@ -38,6 +39,7 @@ class Recommender:
         explain: see `app.answers.explanations.Explanations.pair`.
         item, search_items: see `app.answers.items.Items`.
         item_map: see `app.answers.item_map.ItemMap.positions`.
+        item_users: see `app.answers.item_users.ItemUsers.listed`.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -65,6 +67,7 @@ class Recommender:
         self.item = items.item
         self.search_items = items.search
         self.item_map = ItemMap(snapshot, catalogue).positions
+        self.item_users = ItemUsers(snapshot, catalogue).listed
 
     def model(self) -> Body:
         """What is being served, with the evidence of its quality."""

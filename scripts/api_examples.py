@@ -127,6 +127,9 @@ def endpoints(seeds: Seeds) -> list[Example]:
             "GET /explain", f"/explain?user_id={user}&item_id={item}&explain_top=2", "One score, taken apart:"
         ),
         Example("GET /items/{item_id}", f"/items/{item}", "What is known of an item:"),
+        Example(
+            "GET /items/{item_id}/users", f"/items/{item}/users?k=2", "Who has an item in their history:"
+        ),
         Example("GET /items", f"/items?query={seeds.words}&k=2", "Items by title:"),
         Example("GET /map", "/map", "Where the items lie, for pictures:"),
         Example("GET /model", "/model", "What is being served, and how good it is:"),

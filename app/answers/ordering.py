@@ -120,7 +120,7 @@ def _pool(k: int) -> int:
     return max(k, min(max(_POOL * k, _SMALLEST_POOL), _LARGEST_POOL))
 
 
-def add_to(items: list[Body], member: str, values: Float64Array) -> None:
-    """Add a member to each item of a list."""
+def add_to(items: list[Body], member: str, values: Float64Array | PointerArray) -> None:
+    """Add a member to each entry of a list."""
     for item, value in zip(items, values.tolist(), strict=True):
         item[member] = value

@@ -25,3 +25,16 @@ def search(query: Annotated[requests.ItemsQuery, Query()], model: CurrentModel) 
 async def item(item_id: Annotated[str, Path(examples=["242"])], model: CurrentModel) -> Answer:
     """Show an item's metadata and how often it occurs in the training data."""
     return model.recommender.item(item_id)
+
+
+@router.get("/items/{item_id}/users", response_model=answers.ItemUsers, responses=refusals(Kind.UNKNOWN_ITEM))
+def item_users(
+    item_id: Annotated[str, Path(examples=["242"])],
+    query: Annotated[requests.ItemUsersQuery, Query()],
+    model: CurrentModel,
+) -> Answer:
+    """List who has an item in their history: the largest value first, of equal values the most recent.
+
+    A scan of all histories, so it runs beside the event loop.
+    """
+    return model.recommender.item_users(item_id, query.k)

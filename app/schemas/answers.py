@@ -261,6 +261,33 @@ class Item(DescribedItem, Answer):
     """What is known of one item."""
 
 
+class ItemUser(Part):
+    """Somebody who has an item in their history."""
+
+    user_id: UserId
+    value: Annotated[
+        float, Field(description="a rating, or how often or how much; 1 in a table without", examples=[5.0])
+    ]
+    timestamp: Annotated[
+        int | None,
+        WithJsonSchema({"type": "integer"}),
+        Field(
+            description="seconds since the epoch; there where the model keeps times", examples=[878_542_960]
+        ),
+    ] = None
+    rank: Annotated[int, Field(ge=1, examples=[1])]
+
+
+class ItemUsers(Answer):
+    """Who has an item in their history: the largest value first, of equal values the most recent."""
+
+    item_id: ItemId
+    total: Annotated[int, Field(ge=0, description="how many have it", examples=[117])]
+    k: Annotated[int, Field(ge=1, examples=[3])]
+    shortfall: Annotated[int, Field(ge=0, description="how many fewer than k have it", examples=[0])]
+    users: list[ItemUser]
+
+
 class FoundItem(DescribedItem):
     """An item whose title is like the query."""
 

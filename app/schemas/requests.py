@@ -264,6 +264,12 @@ class ItemsQuery(Request):
     k: Count = 10
 
 
+class ItemUsersQuery(Request):
+    """``GET /items/{item_id}/users``."""
+
+    k: Count = 10
+
+
 class PredictQuery(Request):
     """``GET /predict``, and one pair of ``POST /predict``."""
 

@@ -10,6 +10,7 @@ Options are those of docs/api.md, by the same names: `foldrec.recommend("196", k
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, Self, TypedDict, Unpack
+from urllib.parse import quote
 
 import httpx
 
@@ -79,6 +80,26 @@ class Item(TypedDict):
     item_id: str
     interactions: int
     metadata: dict[str, Any] | None
+
+
+class ItemUser(TypedDict):
+    """Somebody who has an item; the time is there where the model keeps times."""
+
+    user_id: str
+    value: float
+    rank: int
+    timestamp: NotRequired[int]
+
+
+class ItemUsers(TypedDict):
+    """Who has an item, and how many: the largest value first, of equal values the most recent."""
+
+    model_version: str
+    item_id: str
+    total: int
+    k: int
+    shortfall: int
+    users: list[ItemUser]
 
 
 class Interaction(TypedDict):
@@ -223,7 +244,12 @@ class Foldrec:
 
     def item(self, item_id: str) -> Item:
         """What is known of an item."""
-        answer: Item = self._get(httpx.URL(path=f"/items/{item_id}"))
+        answer: Item = self._get(f"/items/{quote(item_id, safe='')}")
+        return answer
+
+    def item_users(self, item_id: str, k: int = 10) -> ItemUsers:
+        """Who has an item in their history."""
+        answer: ItemUsers = self._get(f"/items/{quote(item_id, safe='')}/users", k=str(k))
         return answer
 
     def model(self) -> dict[str, Any]:
@@ -231,7 +257,7 @@ class Foldrec:
         answer: dict[str, Any] = self._get("/model")
         return answer
 
-    def _get(self, path: str | httpx.URL, **query: str) -> Any:  # noqa: ANN401 - JSON
+    def _get(self, path: str, **query: str) -> Any:  # noqa: ANN401 - JSON
         return _json(self._http.get(path, params=query))
 
     def _post(self, path: str, **body: Any) -> Any:  # noqa: ANN401 - JSON

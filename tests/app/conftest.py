@@ -124,6 +124,19 @@ class FakeRecommender:
             "metadata": None,
         }
 
+    def item_users(self, item_id: str, k: int) -> dict[str, Any]:
+        """Nobody has any item."""
+        self.asked.append(("item_users", item_id, k))
+        about = self.item(item_id)
+        return {
+            "model_version": about["model_version"],
+            "item_id": item_id,
+            "total": 0,
+            "k": k,
+            "shortfall": k,
+            "users": [],
+        }
+
     def _items(self, options: Options) -> dict[str, Any]:
         ids = [f"i{n}" for n in range(10) if f"i{n}" not in options.exclude][: options.k]
         return {

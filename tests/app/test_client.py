@@ -51,6 +51,9 @@ def test_every_method_gets_an_answer(client: Any) -> None:
     assert client.fold_in([{"item_id": "i1", "value": 2.0}], k=2)["source"] == "fold_in"
     assert client.similar(["i1", "i2"], k=2)["k"] == 2
     assert client.item("i1")["metadata"]["title"] == "Title 1"
+    users = client.item_users("i1", k=2)
+    assert users["total"] == client.item("i1")["interactions"]
+    assert len(users["users"]) == 2
     assert client.model()["family"] == "ials"
 
 

@@ -12,7 +12,7 @@ from app import conditional
 from app.conditional import EntityTags
 from app.routes import operations
 
-TAGGED = ["/recommend?user_id=u1&k=3", "/similar?item_id=i1", "/items/i1"]
+TAGGED = ["/recommend?user_id=u1&k=3", "/similar?item_id=i1", "/items/i1", "/items/i1/users?k=3"]
 SECOND = "20260102T000000Z-0002"
 
 
@@ -105,6 +105,7 @@ def test_what_changes_by_itself_has_no_tag(fake: Any) -> None:
         assert "etag" not in fake.client.get(path).headers
     tagged = {operation.path for operation in operations() if operation.has_entity_tag}
     assert {"/recommend", "/similar", "/similar-users", "/predict", "/items/{item_id}"} <= tagged
+    assert "/items/{item_id}/users" in tagged
     assert not tagged & {"/live", "/ready", "/metrics", "/model", "/fold-in"}
 
 

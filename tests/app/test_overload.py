@@ -76,6 +76,7 @@ def test_heavy_request_over_the_bound_is_refused_at_once(
         service.client.post("/recommend", json={"user_ids": ["u1"]}),
         service.client.post("/predict", json=pairs),
         service.client.get("/similar-users?user_id=u1"),
+        service.client.get("/items/i1/users"),
     ):
         is_too_busy(answer, "FOLDREC_MAX_HEAVY_IN_FLIGHT")
     assert [service.client.get(path).status_code for path in LIGHT] == [200] * len(LIGHT)
