@@ -31,6 +31,7 @@ class Recommender:
     Attributes:
         snapshot: the model.
         recommend, recommend_many, fold_in: see `app.answers.personal.PersonalLists`.
+        looked_up, searched: the two ways of `recommend`; the first is None where the artifact has no lists.
         recommend_group: see `app.answers.groups.Groups`.
         what_if: see `app.answers.what_if.WhatIf.compare`.
         fold_in_item: see `app.answers.new_items.NewItems`.
@@ -52,6 +53,8 @@ class Recommender:
         neighbours = Neighbours(snapshot, catalogue, explanations, directions, ordering)
         pairs = Pairs(snapshot, catalogue)
         self.recommend = personal.recommend
+        self.looked_up = None if personal.precomputed is None else personal.looked_up
+        self.searched = personal.searched
         self.recommend_many = personal.recommend_many
         self.recommend_group = Groups(snapshot, catalogue, personal, ordering).recommend
         self.fold_in = personal.fold_in

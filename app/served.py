@@ -24,11 +24,19 @@ class Served:
         self.entity_tags = EntityTags(recommender.snapshot.state, software=version("foldrec"))
         self._metrics = metrics
         self._observe_retrieval = metrics.retrieval(recommender.snapshot.recommend.method)
+        self._looked_up = recommender.looked_up
+        if self._looked_up is not None:
+            self._observe_lookup = metrics.retrieval("precomputed")
 
     def recommend(self, user_id: str, options: Options) -> Body:
         """Top-k for a user."""
         started = time.perf_counter()
-        answer = self.recommender.recommend(user_id, options)
+        if self._looked_up is not None:
+            found = self._looked_up(user_id, options)
+            if found is not None:
+                self._observe_lookup(time.perf_counter() - started)
+                return self._counted(found)
+        answer = self.recommender.searched(user_id, options)
         if answer["source"] == "factors":
             self._observe_retrieval(time.perf_counter() - started)
         return self._counted(answer)

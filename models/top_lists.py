@@ -11,11 +11,14 @@ import numba
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from models.evaluation.lists import NOBODY, insert_best
+from models.artifact.arrays import StoredLists
+from models.evaluation.lists import insert_best
+from models.index.exact import ROUNDING, ExactIndex
 from models.row_solve import Rows
+from models.types import NOBODY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from models.index.base import Eligible
     from models.row_rules import RowRule
@@ -26,6 +29,8 @@ _TILE_ITEMS: Final = 1024
 """Scores of a tile take 1 MiB, which a core's second cache holds."""
 _SPARE: Final = 8
 """Further items that are selected: a product rounds differently from tile to tile, so it only selects."""
+_DOUBT: Final = 2 * ROUNDING
+"""By this share of abs(x)·abs(q) the last one selected must score below the k-th, lest others beat that."""
 _BLOCK_ENTRIES: Final = 1 << 18
 """Entries of lists that are made before any is handed out."""
 _LEAST_BLOCK_USERS: Final = 1 << 10
@@ -74,6 +79,8 @@ class TopListMaker:
             item_factors.view(np.ndarray) if eligible is None else item_factors[eligible.rows]
         )
         self._has_biases = rule.biased and bool(self._items[:, -1].any())
+        self._exact = ExactIndex(self._items)
+        self._longest = float(np.sqrt(np.einsum("nd,nd->n", self._items, self._items).max(initial=0)))
 
     def lists(self, users: RowArray, k: int, seen: Rows | None = None) -> Iterator[TopLists]:
         """The lists of some users, block by block.
@@ -98,15 +105,21 @@ class TopListMaker:
         """Items and scores of a few users, each of shape ``(len(users), k)``."""
         vectors = self._users[users]
         queries = self._rule.query(vectors)
-        best = self._selected(queries, k + _SPARE, self._known(users, seen))
+        known = self._known(users, seen)
+        best = self._selected(queries, k + _SPARE, known)
         if not self._has_biases:
             best[~self._rule.without_bias(vectors).any(axis=1)] = NOBODY
         if not len(self._items):
             return best[:, :k], np.full((len(users), k), -np.inf, dtype=np.float32)
         scores: Float32Array = np.vecdot(self._items[best], queries[:, np.newaxis, :])
         scores[best == NOBODY] = -np.inf
-        order = np.lexsort((best, -scores), axis=-1)[:, :k]
+        order = np.lexsort((best, -scores), axis=-1)
         best, scores = np.take_along_axis(best, order, axis=1), np.take_along_axis(scores, order, axis=1)
+        doubt = _DOUBT * self._longest * np.linalg.norm(queries, axis=1)
+        doubtful = (best[:, -1] != NOBODY) & (scores[:, -1] + doubt >= scores[:, k - 1])
+        best, scores = best[:, :k], scores[:, :k]
+        for row in np.flatnonzero(doubtful).tolist():
+            best[row], scores[row] = self._exact.search(queries[row], k, known.row(row)[0])
         shifts = np.array([self._rule.shift(vector) for vector in vectors], dtype=np.float32)
         return self._catalogue_rows(best), scores + shifts[:, np.newaxis]
 
@@ -138,6 +151,27 @@ class TopListMaker:
         if self._eligible is None:
             return items
         return np.where(items == NOBODY, NOBODY, self._eligible.rows[items])
+
+
+def stored_lists(
+    maker: TopListMaker, seen: Rows, k: int, progress: Callable[[int, int], None] = lambda _done, _of: None
+) -> StoredLists:
+    """Everybody's lists for an artifact, what they have had left out.
+
+    Args:
+        maker: of the model.
+        seen: the histories of all users.
+        k: length of the lists.
+        progress: told how many users are done, of how many.
+    """
+    n_users = len(seen)
+    items = np.empty((n_users, k), dtype=np.int32)
+    scores = np.empty((n_users, k), dtype=np.float32)
+    for block in maker.lists(np.arange(n_users, dtype=np.int32), k, seen):
+        items[block.users] = block.items
+        scores[block.users] = np.where(block.items == NOBODY, 0, block.scores)
+        progress(int(block.users[-1]) + 1, n_users)
+    return StoredLists(items, scores)
 
 
 @numba.njit(cache=True, nogil=True)

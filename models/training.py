@@ -16,6 +16,7 @@ from models.artifact import (
     DatasetFingerprint,
     FoldInCertificate,
     ModelCard,
+    TopListsCard,
     TrainingRecord,
 )
 from models.errors import DataError, TrainingError
@@ -27,6 +28,8 @@ from models.metrics import ranking_metrics, root_mean_squared_error
 from models.noise import estimated_posterior
 from models.registry import FAMILIES
 from models.split import latest_split, random_split
+from models.top_lists import TopListMaker, stored_lists
+from models.types import NOBODY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
+    from models.artifact import StoredLists
     from models.dataset import Dataset
     from models.families.base import Device, FamilyConfig, FittedModel, Iteration, Progress
     from models.index.certificate import RecallCertificate, Space
@@ -63,6 +67,7 @@ class TrainingPlan:
         device: where to fit.
         duplicates: how the table's duplicates were merged, for serving to do the same with posted histories;
             None: as the family's rule says.
+        precompute: how many items of everybody's list are made and stored, for serving to look up; 0: none.
     """
 
     family: str
@@ -72,6 +77,7 @@ class TrainingPlan:
     recall_target: float = 0.99
     device: Device = "cpu"
     duplicates: Duplicates | None = None
+    precompute: int = 0
 
 
 class Reporter:
@@ -139,6 +145,10 @@ def train(
         posterior = estimated_posterior(
             model.items, model.rule, FoldIn(model.items, model.rule), dataset.histories
         )
+    top_lists = None
+    if plan.precompute:
+        with watch.phase("top lists"):
+            top_lists = _top_lists(model, dataset, plan.precompute, reporter.advance)
     popularity = dataset.popularity()
     places = item_map(model.rule.without_bias(model.items.factors), popularity)
     contents = ArtifactContents(
@@ -149,6 +159,7 @@ def train(
         histories=dataset.histories if model.rule.timed else replace(dataset.histories, times=None),
         popularity=popularity,
         item_arrays={**model.items.arrays, ITEM_MAP: places},
+        top_lists=top_lists,
         metadata=dataset.metadata,
         graphs=graphs,
     )
@@ -162,11 +173,27 @@ def train(
         retrieval=retrieval,
         fold_in=fold_in,
         noise_variance=None if posterior is None else posterior.noise_variance,
+        top_lists=None if top_lists is None else _describe(top_lists),
         training=TrainingRecord(
             seconds=watch.seconds, iterations=len(model.losses), loss=tuple(model.losses)
         ),
     )
     return contents, card
+
+
+def _top_lists(
+    model: FittedModel, dataset: Dataset, k: int, progress: Callable[[int, int], None]
+) -> StoredLists:
+    maker = TopListMaker(model.rule, model.user_factors, model.items.factors)
+    return stored_lists(maker, dataset.histories, min(k, len(dataset.items)), progress)
+
+
+def _describe(lists: StoredLists) -> TopListsCard:
+    without = int(np.count_nonzero(lists.items[:, 0] == NOBODY))
+    full = int(np.count_nonzero(lists.items[:, -1] != NOBODY))
+    return TopListsCard(
+        k=lists.k, short=len(lists.items) - full - without, without=without, bytes=lists.nbytes
+    )
 
 
 def fingerprint(dataset: Dataset) -> DatasetFingerprint:

@@ -4,7 +4,7 @@ Row numbers of users and items are ``int32`` everywhere inside; string ids exist
 (reading a table, answering a request).
 """
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ Float64Array: TypeAlias = NDArray[np.float64]
 FloatArray: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
 RowArray: TypeAlias = NDArray[np.int32]
 """Internal row numbers of users or items."""
+NOBODY: Final = -1
+"""A row number that is none: fills up the lists of those for whom fewer than k items are left."""
 PointerArray: TypeAlias = NDArray[np.int64]
 """CSR row pointers, or seconds since the epoch."""
 BoolArray: TypeAlias = NDArray[np.bool_]

@@ -21,9 +21,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from models.artifact import current_version, open_artifact
 from models.artifact.durable import replacement
 from models.errors import ConfigError, DataError
-from models.evaluation.lists import NOBODY
 from models.item_filter import FilterMasks, parse_filter
 from models.top_lists import TopListMaker
+from models.types import NOBODY
 from scripts.terminal import run
 
 if TYPE_CHECKING:

@@ -106,6 +106,15 @@ def _train(
     device: Annotated[
         Literal["cpu", "cuda"], typer.Option(help="Where to fit (cuda: ials_implicit only).")
     ] = "cpu",
+    precompute: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=1_000,
+            metavar="N",
+            help="Make everybody's best N items now, for GET /recommend to look up; 8 N bytes a user.",
+        ),
+    ] = 0,
     artifacts: Annotated[Path, typer.Option(help="Where versions are published.")] = Path("artifacts"),
     keep: Annotated[
         int | None, typer.Option(min=1, help="How many of the newest versions stay; without: all.")
@@ -122,6 +131,7 @@ def _train(
         recall_target=recall_target,
         device=device,
         duplicates=duplicates,
+        precompute=precompute,
     )
     options = {
         "table.format": table_format,
@@ -312,6 +322,8 @@ def _summarize(console: Console, card: ModelCard) -> None:
         f"top-{card.fold_in.k} overlap {card.fold_in.top_k_overlap:.4f} "
         f"over {card.fold_in.sample_size} users",
     )
+    if card.top_lists is not None:
+        table.add_row("top lists", str(card.top_lists))
     table.add_row(
         "seconds", ", ".join(f"{phase} {taken:.1f}" for phase, taken in card.training.seconds.items())
     )

@@ -10,6 +10,7 @@ import numpy as np
 from app.answers.explanations import afford_lists
 from app.answers.ordering import add_to
 from app.answers.pages import GOES_ON, page_of
+from app.answers.precomputed import PrecomputedLists
 from app.posted_history import HistoryReader
 from models.errors import RequestError, UnknownItemError
 from models.row_solve import SingularRowError
@@ -57,6 +58,8 @@ class PersonalLists:
         self._explanations = explanations
         self._ordering = ordering
         self._reader = HistoryReader(snapshot.artifact.items, snapshot.manifest)
+        lists = snapshot.artifact.top_lists
+        self.precomputed = None if lists is None else PrecomputedLists(lists, catalogue)
 
     def recommend(self, user_id: str, options: Options) -> Body:
         """Top-k for a user of the training table.
@@ -64,6 +67,21 @@ class PersonalLists:
         Raises:
             UnknownUserError: there is no such user and `on_unknown` is ``"error"``.
         """
+        return self.looked_up(user_id, options) or self.searched(user_id, options)
+
+    def looked_up(self, user_id: str, options: Options) -> Body | None:
+        """The same from the lists made at training, where they answer it; else None."""
+        if self.precomputed is None:
+            return None
+        user = self._catalogue.users.get(user_id)
+        best = None if user is None else self.precomputed.best(user, options)
+        if best is None:
+            return None
+        items = self._catalogue.listed(*best)
+        return self.answer("factors", None, items, options.k, user_id=user_id)
+
+    def searched(self, user_id: str, options: Options) -> Body:
+        """The same by a search of all items; raises what `recommend` does."""
         if options.needs_row:
             self._ordering.check(options)
         user = self._catalogue.users.get(user_id)

@@ -10,6 +10,7 @@ One directory per version, ``<root>/<version>/``, and ``<root>/CURRENT`` naming 
 ``history_{indptr,items,values}.npy``          what each user did, as CSR: int64, int32, float32
 ``history_times.npy``                          optional: when, where the row rule asks; int64 seconds
 ``popularity.npy``                             int64, ``(n_items,)``: interactions of each item
+``top_{items,scores}.npy``                     optional: everybody's best items: int32, float32, ``(n, k)``
 ``item_map.npy``                               optional: float32, ``(n_items, 2)``: places on the map
 ``item_<name>.npy``                            further arrays per item that a row rule needs
 ``metadata.jsonl``, ``metadata_offsets.npy``   optional: one JSON object per item, int64 ``(n_items + 1,)``
@@ -21,6 +22,7 @@ One directory per version, ``<root>/<version>/``, and ``<root>/CURRENT`` naming 
 A version never changes once it has its name. No file holds a pickle.
 """
 
+from models.artifact.arrays import StoredLists
 from models.artifact.manifest import (
     DatasetFingerprint,
     FileEntry,
@@ -28,6 +30,7 @@ from models.artifact.manifest import (
     ItemFieldsCard,
     Manifest,
     ModelCard,
+    TopListsCard,
     TrainingRecord,
 )
 from models.artifact.reader import Artifact, open_artifact
@@ -51,6 +54,8 @@ __all__ = [
     "ItemFieldsCard",
     "Manifest",
     "ModelCard",
+    "StoredLists",
+    "TopListsCard",
     "TrainingRecord",
     "current_marker",
     "current_version",

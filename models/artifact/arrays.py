@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from models.types import NOBODY
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -24,6 +26,8 @@ HISTORY_ITEMS: Final = "history_items.npy"
 HISTORY_VALUES: Final = "history_values.npy"
 HISTORY_TIMES: Final = "history_times.npy"
 POPULARITY: Final = "popularity.npy"
+TOP_ITEMS: Final = "top_items.npy"
+TOP_SCORES: Final = "top_scores.npy"
 DTYPES: Final = {
     USER_FACTORS: np.float32,
     ITEM_FACTORS: np.float32,
@@ -33,7 +37,7 @@ DTYPES: Final = {
     POPULARITY: np.int64,
 }
 """The arrays that every artifact has."""
-OPTIONAL_DTYPES: Final = {HISTORY_TIMES: np.int64}
+OPTIONAL_DTYPES: Final = {HISTORY_TIMES: np.int64, TOP_ITEMS: np.int32, TOP_SCORES: np.float32}
 """The arrays that an artifact may have."""
 
 _BLOCK: Final = 65_536
@@ -42,6 +46,30 @@ _BLOCK: Final = 65_536
 
 class InconsistencyError(ValueError):
     """Numbers that contradict each other; the message names the file they belong in."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredLists:
+    """Everybody's best items, what they have had left out, as the exact search ranks them.
+
+    Attributes:
+        items: item rows, best first, int32, shape ``(n_users, k)``; `NOBODY` after the last of a list. A list
+            that is not full names all items that are left; an empty one says that nothing can be ranked.
+        scores: as an answer shows them, float32, shape ``(n_users, k)``; 0 after the last of a list.
+    """
+
+    items: RowArray
+    scores: Float32Array
+
+    @property
+    def k(self) -> int:
+        """How many items a full list has."""
+        return int(self.items.shape[1])
+
+    @property
+    def nbytes(self) -> int:
+        """What both take."""
+        return self.items.nbytes + self.scores.nbytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,6 +87,7 @@ class ModelArrays:
         popularity: number of interactions of each item, int64, shape ``(n_items,)``.
         item_arrays: further numeric arrays with one entry per item, by name; each is stored as
             `item_<name>.npy`.
+        top_lists: everybody's best items, or None where they are always searched for.
     """
 
     users: IdMap
@@ -68,6 +97,7 @@ class ModelArrays:
     histories: Rows
     popularity: PointerArray
     item_arrays: Mapping[str, AnyArray] = field(default_factory=dict)
+    top_lists: StoredLists | None = None
 
     def by_file(self) -> dict[str, AnyArray]:
         """Every array under the name of its file."""
@@ -80,7 +110,12 @@ class ModelArrays:
             POPULARITY: self.popularity,
             **({} if self.histories.times is None else {HISTORY_TIMES: self.histories.times}),
             **{item_array_file(name): array for name, array in self.item_arrays.items()},
+            **self._lists_by_file(),
         }
+
+    def _lists_by_file(self) -> dict[str, AnyArray]:
+        lists = self.top_lists
+        return {} if lists is None else {TOP_ITEMS: lists.items, TOP_SCORES: lists.scores}
 
     def check(self) -> None:
         """Check dtypes, shapes, bounds and finiteness, in bounded memory.
@@ -108,9 +143,13 @@ class ModelArrays:
         _check_shape(POPULARITY, self.popularity, (n_items,))
         for name, array in self.item_arrays.items():
             _check_shape(item_array_file(name), array, (n_items, *array.shape[1:]))
+        for name, array in self._lists_by_file().items():
+            k = array.shape[-1] if array.ndim else 0
+            _check_shape(name, array, (n_users, max(k, 1)))
         for name, array in self.by_file().items():
             _check_finite(name, array)
         _check_histories(self.histories.indptr, self.histories.indices, n_items)
+        _check_lists(self.top_lists, n_items)
         for start, block in _blocks(self.popularity):
             if block.min() < 0:
                 raise InconsistencyError(
@@ -177,6 +216,27 @@ def _check_histories(indptr: PointerArray, items: RowArray, n_items: int) -> Non
             raise InconsistencyError(
                 f"{HISTORY_ITEMS}: entry {entry} does not rise within its user's history"
             )
+
+
+def _check_lists(lists: StoredLists | None, n_items: int) -> None:
+    if lists is None:
+        return
+    items = lists.items
+    if lists.scores.shape != items.shape:
+        raise InconsistencyError(
+            f"{TOP_SCORES}: shape {lists.scores.shape}, but {TOP_ITEMS} has {items.shape}"
+        )
+    for start, block in _blocks(items):
+        outside = (block < NOBODY) | (block >= n_items)
+        if outside.any():
+            user = (start + int(outside.argmax())) // items.shape[1]
+            raise InconsistencyError(f"{TOP_ITEMS}: user {user} is listed an item outside of {n_items}")
+    step = max(1, _BLOCK // items.shape[1])
+    for start in range(0, len(items), step):
+        listed = items[start : start + step] != NOBODY
+        gaps = (listed[:, 1:] > listed[:, :-1]).any(axis=1)
+        if gaps.any():
+            raise InconsistencyError(f"{TOP_ITEMS}: the list of user {start + int(gaps.argmax())} has a gap")
 
 
 def _blocks(array: AnyArray) -> Iterator[tuple[int, AnyArray]]:

@@ -74,6 +74,27 @@ class TrainingRecord(_Record):
     """Loss after each iteration; empty for a family without one."""
 
 
+class TopListsCard(_Record):
+    """Lists that were made at training, by the exact search, what a user has had left out.
+
+    `GET /recommend` looks them up where the question asks nothing that they do not answer.
+    """
+
+    k: int = Field(ge=1, description="how many items a full list has")
+    short: int = Field(ge=0, description="users for whom fewer were left: all that are left are listed")
+    without: int = Field(
+        ge=0, description="users without a list: they have had everything, or show no preference"
+    )
+    bytes: int = Field(ge=0, description="of both arrays, which are memory-mapped")
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        return (
+            f"{self.k} items a user in {self.bytes / 2**20:,.1f} MiB; "
+            f"fewer are left for {self.short:,} users, none for {self.without:,}"
+        )
+
+
 class ModelCard(_Record):
     """What the trainer knows and says about a model."""
 
@@ -89,6 +110,9 @@ class ModelCard(_Record):
     fold_in: FoldInCertificate
     noise_variance: float | None = Field(
         default=None, ge=0, description="σ² behind `score_std`; null where the family has no posterior"
+    )
+    top_lists: TopListsCard | None = Field(
+        default=None, description="lists made at training; null where every list is searched for"
     )
     training: TrainingRecord
 

@@ -16,10 +16,13 @@ from models.artifact.arrays import (
     ITEM_FACTORS,
     OPTIONAL_DTYPES,
     POPULARITY,
+    TOP_ITEMS,
+    TOP_SCORES,
     USER_FACTORS,
     AnyArray,
     InconsistencyError,
     ModelArrays,
+    StoredLists,
     item_array_name,
 )
 from models.artifact.digest import sha256_of
@@ -41,6 +44,7 @@ ITEM_IDS: Final = "item_ids.marisa"
 SEARCHES: Final = {"recommend", "similar"}
 """What a service searches for, exactly or in an index of that name."""
 _GRAPH_SUFFIX: Final = ".hnsw"
+_PAIRS: Final = ((METADATA, METADATA_OFFSETS), (TOP_ITEMS, TOP_SCORES))
 _REQUIRED: Final = {USER_IDS, ITEM_IDS, *DTYPES}
 _REMEDY: Final = "copy the version again from where it was trained, or train again"
 
@@ -111,10 +115,7 @@ def open_unpublished(directory: Path) -> Artifact:
 
 
 def _verify_files(directory: Path, entries: dict[str, FileEntry]) -> None:
-    for name in sorted(_REQUIRED - entries.keys()):
-        raise ArtifactError(f"{directory / MANIFEST}: does not list {name}; {_REMEDY}")
-    if (METADATA in entries) != (METADATA_OFFSETS in entries):
-        raise InconsistencyError(f"{MANIFEST}: lists only one of {METADATA} and {METADATA_OFFSETS}")
+    _check_listing(directory, entries)
     expected = {*entries, MANIFEST, MANIFEST_HASH}
     for path in sorted(directory.iterdir()):
         if path.name not in expected and not path.name.startswith("."):
@@ -133,6 +134,14 @@ def _verify_files(directory: Path, entries: dict[str, FileEntry]) -> None:
             raise InconsistencyError(
                 f"{path.name}: its SHA-256 is not the one in the manifest; it is damaged"
             )
+
+
+def _check_listing(directory: Path, entries: dict[str, FileEntry]) -> None:
+    for name in sorted(_REQUIRED - entries.keys()):
+        raise ArtifactError(f"{directory / MANIFEST}: does not list {name}; {_REMEDY}")
+    for one, other in _PAIRS:
+        if (one in entries) != (other in entries):
+            raise InconsistencyError(f"{MANIFEST}: lists only one of {one} and {other}")
 
 
 def _verify_kind(name: str) -> None:
@@ -168,6 +177,7 @@ def _open_verified(directory: Path, manifest: Manifest) -> Artifact:
         item_arrays={
             extra: array for name, array in arrays.items() if (extra := item_array_name(name)) is not None
         },
+        top_lists=StoredLists(arrays[TOP_ITEMS], arrays[TOP_SCORES]) if TOP_ITEMS in arrays else None,
         item_metadata=metadata,
         item_fields=open_fields(directory, manifest.item_fields, arrays, n_items=len(items)),
     )
@@ -186,6 +196,10 @@ def _check_manifest(artifact: Artifact) -> None:
         )
     if metadata is not None and len(metadata) != len(artifact.items):
         raise InconsistencyError(f"{METADATA_OFFSETS}: {len(metadata)} items, but {ITEM_IDS} has {found[1]}")
+    k = None if artifact.top_lists is None else artifact.top_lists.k
+    described = None if manifest.top_lists is None else manifest.top_lists.k
+    if k != described:
+        raise InconsistencyError(f"{MANIFEST}: top_lists: {described} items a user, but {TOP_ITEMS} has {k}")
     for name in sorted(SEARCHES - manifest.retrieval.keys()):
         raise InconsistencyError(f"{MANIFEST}: retrieval: no certificate for {name!r}")
     measured = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models.errors import ConfigError
-from models.evaluation.lists import NOBODY, best_items, found
+from models.evaluation.lists import best_items, found
 from models.evaluation.measures import (
     accuracy,
     coverage,
@@ -19,6 +19,7 @@ from models.evaluation.measures import (
     self_information,
 )
 from models.row_solve import Rows
+from models.types import NOBODY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numba
 import numpy as np
 
+from models.types import NOBODY
+
 if TYPE_CHECKING:
     from models.row_solve import Rows
     from models.types import BoolArray, Float32Array, RowArray
 
-NOBODY = -1
-"""Fills up the lists of those for whom fewer than k items are left."""
 _CHUNK = 64
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
 
-from models.evaluation.lists import NOBODY
+from models.types import NOBODY
 
 if TYPE_CHECKING:
     from models.types import BoolArray, Float32Array, Float64Array, FloatArray, PointerArray, RowArray

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SMALLEST_NORM = float(np.finfo(np.float32).tiny)
 """Shorter vectors count as zero: the inverse of their norm is no float32."""
 _NOTHING = np.empty(0, dtype=np.int32)
-_ROUNDING = 4e-6
+ROUNDING = 4e-6
 """How far apart two float32 evaluations of x·q may be, as a share of abs(x)·abs(q)."""
 _MOST_TIES = 4096
 """Beyond this many ties at the k-th place the first evaluation breaks them, so that memory stays bounded."""
@@ -160,7 +160,7 @@ class ExactIndex:
         """How far the score of a row like the k-th may be from that row's own dot product."""
         row = int((scores == kth).argmax())
         length = float(np.linalg.norm(self.vectors[row])) * float(np.linalg.norm(vector))
-        return _ROUNDING * length * (1.0 if self.scale is None else abs(float(self.scale[row])))
+        return ROUNDING * length * (1.0 if self.scale is None else abs(float(self.scale[row])))
 
 
 def inverse_norms(vectors: Float32Array) -> Float32Array:

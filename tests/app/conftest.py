@@ -90,6 +90,9 @@ class FakeRecommender:
             about = {"source": "popular", "fallback_reason": "unknown_user"}
         return {**self._items(options), **about, "user_id": user_id, "ignored_items": []}
 
+    looked_up = None
+    searched = recommend
+
     def recommend_many(self, user_ids: Sequence[str], options: Options) -> Iterator[dict[str, Any]]:
         """A list for each."""
         return (self.recommend(user_id, options) for user_id in user_ids)

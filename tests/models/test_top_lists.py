@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from models import top_lists
-from models.evaluation.lists import NOBODY
 from models.index.base import Eligible
 from models.index.exact import ExactIndex
 from models.row_rules import ExplicitRule, ImplicitRule
 from models.row_solve import Rows
 from models.row_solve.rows import pointers
 from models.top_lists import TopListMaker
+from models.types import NOBODY
 
 RULE = ImplicitRule(alpha=1, regularization=1)
 BIASED = ExplicitRule(global_mean=3.5, biased=True, regularization=1, ridge="constant")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ir_measures import AP, RR, P, R, Success, nDCG
 from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 
-from models.evaluation.lists import NOBODY, best_items, found
+from models.evaluation.lists import best_items, found
 from models.evaluation.measures import (
     MEASURES,
     accuracy,
@@ -22,6 +22,7 @@ from models.evaluation.measures import (
     self_information,
 )
 from models.row_solve import Rows
+from models.types import NOBODY
 
 
 def rows(sets):
