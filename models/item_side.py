@@ -27,6 +27,8 @@ from models.row_rules import (
     ObliqueProjectionRule,
     PopularityRule,
     ProjectionRule,
+    SparkExplicitRule,
+    SparkImplicitRule,
     SVDPPRule,
     TimeSVDPPRule,
     UnobservedRule,
@@ -48,7 +50,7 @@ def item_rule(rule: RowRule) -> RowRule | None:
     match rule:
         case UnobservedRule() | ImplicitRule():
             return rule.model_copy(update={"weighting": LinearWeighting()})  # see `ItemFoldIn.weighed`
-        case ExplicitRule() | KLRule():
+        case ExplicitRule() | KLRule() | SparkImplicitRule() | SparkExplicitRule():
             return rule
         case SVDPPRule() | TimeSVDPPRule():
             return ExplicitRule(

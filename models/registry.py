@@ -17,6 +17,7 @@ from models.families.ials_implicit import IALSImplicit, IALSImplicitConfig
 from models.families.item_knn import ItemKNN, ItemKNNConfig
 from models.families.nmf import NMF, NMFConfig
 from models.families.popularity import Popularity, PopularityConfig
+from models.families.spark_mllib import SparkALS, SparkALSConfig, SparkIALS, SparkIALSConfig
 from models.families.svd import SVD, SVDConfig
 from models.families.svdpp import SVDPP, SVDPPConfig
 from models.families.timesvdpp import TimeSVDPP, TimeSVDPPConfig
@@ -27,6 +28,8 @@ from models.row_rules import (
     ObliqueProjectionRule,
     PopularityRule,
     ProjectionRule,
+    SparkExplicitRule,
+    SparkImplicitRule,
     SVDPPRule,
     TimeSVDPPRule,
     UnobservedRule,
@@ -79,6 +82,8 @@ FAMILIES: dict[str, FamilyEntry] = {
     "ials_implicit": FamilyEntry(IALSImplicitConfig, IALSImplicit, ImplicitRule),
     "nmf": FamilyEntry(NMFConfig, NMF, KLRule),
     "popularity": FamilyEntry(PopularityConfig, Popularity, PopularityRule),
+    "spark_als": FamilyEntry(SparkALSConfig, SparkALS, SparkExplicitRule),
+    "spark_ials": FamilyEntry(SparkIALSConfig, SparkIALS, SparkImplicitRule),
     "svd": FamilyEntry(SVDConfig, SVD, ProjectionRule),
     "svdpp": FamilyEntry(SVDPPConfig, SVDPP, SVDPPRule),
     "timesvdpp": FamilyEntry(TimeSVDPPConfig, TimeSVDPP, TimeSVDPPRule),

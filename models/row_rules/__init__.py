@@ -14,9 +14,11 @@ rule                     g   wᵢ           tᵢ                 ρ
 `PopularityRule`         0   0            0                  1
 `SVDPPRule`              0   1            rᵢ − μ − bᵢ − qᵢ·z  λ·n
 `TimeSVDPPRule`          0   1            the same at its time  λ·n
+`SparkImplicitRule`      1   α·abs(rᵢ)    1 + αrᵢ, or 0      λ·n₊
+`SparkExplicitRule`      0   1            rᵢ                 λ·n
 =======================  ===  ===========  =================  ============
 
-(n: entries in the row; N: rows of the fixed side; c: confidence of an entry.)
+(n: entries in the row, n₊: positive ones; N: rows of the fixed side; c: confidence of an entry.)
 
 `KLRule` is no least squares; its row problem is in `models.row_solve.kl`.
 """
@@ -32,6 +34,7 @@ from models.row_rules.kl import KLRule
 from models.row_rules.oblique_projection import PROJECTION, ObliqueProjectionRule
 from models.row_rules.popularity import PopularityRule
 from models.row_rules.projection import ProjectionRule
+from models.row_rules.spark import SparkExplicitRule, SparkImplicitRule
 from models.row_rules.svdpp import IMPLICIT_FACTORS, SVDPPRule
 from models.row_rules.timesvdpp import BIN_BIASES, Periods, TimeSVDPPRule
 from models.row_rules.unobserved import UnobservedRule
@@ -46,7 +49,9 @@ RowRule: TypeAlias = Annotated[
     | TimeSVDPPRule
     | ObliqueProjectionRule
     | PopularityRule
-    | KLRule,
+    | KLRule
+    | SparkImplicitRule
+    | SparkExplicitRule,
     Field(discriminator="kind"),
 ]
 
@@ -70,6 +75,8 @@ __all__ = [
     "RowRule",
     "Rule",
     "SVDPPRule",
+    "SparkExplicitRule",
+    "SparkImplicitRule",
     "TimeSVDPPRule",
     "UnobservedRule",
     "Weighting",

@@ -194,6 +194,23 @@ SEARCH_SPACES: Final[dict[str, SearchSpace]] = {
     "nmf": SearchSpace({"factors": _FACTORS, "iterations": _whole(20, 300, log=True)}, predicts_values=False),
     "popularity": SearchSpace({"half_life": _log(0.5, 3650.0)}, predicts_values=False),
     # Where it is centred it does predict values, but of the unobserved ones it takes every one for the mean.
+    "spark_als": SearchSpace(
+        {
+            "factors": _FACTORS,
+            "regularization": _log(0.01, 1.0),
+            "iterations": _whole(5, 30, log=True),
+        },
+        predicts_values=True,
+    ),
+    "spark_ials": SearchSpace(
+        {
+            "factors": _FACTORS,
+            "regularization": _log(0.001, 1.0),
+            "alpha": _log(0.1, 100.0),
+            "iterations": _whole(5, 30, log=True),
+        },
+        predicts_values=False,
+    ),
     "svd": SearchSpace(
         {"factors": _FACTORS, "centring": Choice(("none", "global", "item", "user"))}, predicts_values=False
     ),

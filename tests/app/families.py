@@ -18,6 +18,8 @@ RECIPES = {
     "ials-bm25": {"factors": 6, "regularization": 0.5, "weighting": "bm25"},
     "ials_implicit": {"factors": 6},
     "als": {"factors": 5},
+    "spark_als": {"factors": 5},
+    "spark_ials": {"factors": 5},
     "svd": {"factors": 5},
     "svd-global": {"factors": 5, "centring": "global"},
     "svd-item": {"factors": 5, "centring": "item"},

@@ -32,6 +32,8 @@ RECIPES = [
     ("ials_implicit", {"factors": 8, "regularization": 0.5, "weighting": {"kind": "bm25", "k1": 10}}),
     ("als", {"factors": 6, "ridge": "frequency"}),
     ("als", {"factors": 6, "ridge": "constant", "regularization": 2}),
+    ("spark_ials", {"factors": 8, "regularization": 0.05, "alpha": 2}),
+    ("spark_als", {"factors": 6, "regularization": 0.05}),
     ("svd", {"factors": 7}),
     ("svd", {"factors": 7, "centring": "global"}),
     ("svd", {"factors": 7, "centring": "item"}),
@@ -133,7 +135,7 @@ def test_more_factors_than_rows_is_an_error_with_the_remedy(family, dataset):
     assert fit(family, {"factors": most}, dataset).items.factors.shape[0] == 90
 
 
-@pytest.mark.parametrize("family", ["als", "funk_svd", "svdpp", "timesvdpp"])
+@pytest.mark.parametrize("family", ["als", "funk_svd", "spark_als", "svdpp", "timesvdpp"])
 def test_a_family_that_needs_ratings_says_so(family, table):
     """A family of ratings on a table without a value column is refused with the remedy."""
     with pytest.raises(DataError, match="--value-column, or use family ials"):
@@ -144,6 +146,8 @@ def test_a_family_that_needs_ratings_says_so(family, table):
     ("family", "remedy"),
     [
         ("als", "trains on the CPU only"),
+        ("spark_als", "trains on the CPU only"),
+        ("spark_ials", "trains on the CPU only"),
         ("ials", "trains on the CPU only.*--family ials_implicit"),
         ("ials_implicit", "finds no CUDA here"),
     ],
@@ -266,7 +270,7 @@ def test_ranking_metrics_are_their_definitions(dataset):
 # degenerate tables
 
 
-@pytest.mark.parametrize("family", ["ials", "ials_implicit"])
+@pytest.mark.parametrize("family", ["ials", "ials_implicit", "spark_ials"])
 def test_an_item_that_nobody_likes_has_no_direction(family):
     """Items with only dislikes or zeros are zeros after iALS, not a rest of the trainer's rounding."""
     table = np.full((40, 12), np.nan)
@@ -290,6 +294,8 @@ def test_an_item_that_nobody_likes_has_no_direction(family):
         ("ials", {"factors": 1}, np.zeros((3, 3)), "only values of 0; name another --value-column"),
         ("ials", {"factors": 1}, np.full((3, 3), -1.0), "no value is positive"),
         ("ials_implicit", {"factors": 1}, np.full((3, 3), -1.0), "no value is positive"),
+        ("spark_ials", {"factors": 1}, np.full((3, 3), -1.0), "no value is positive"),
+        ("spark_ials", {"factors": 1}, np.zeros((3, 3)), "only values of 0; name another --value-column"),
         ("ials_implicit", {"factors": 1, "weighting": "bm25"}, np.ones((2, 2)), "another --set weighting"),
         ("svd", {"factors": 1}, np.ones((1, 3)), "too few to factorize"),
     ],

@@ -20,6 +20,8 @@ from models.row_rules import (
     ObliqueProjectionRule,
     PopularityRule,
     ProjectionRule,
+    SparkExplicitRule,
+    SparkImplicitRule,
     SVDPPRule,
     TimeSVDPPRule,
     UnobservedRule,
@@ -240,7 +242,16 @@ def test_more_of_a_history_is_more_certain():
 
 def test_which_rules_are_gaussian():
     """Least squares with a likelihood; not divergences, mere projections, nor popularity."""
-    gaussian = {ExplicitRule, ImplicitRule, UnobservedRule, ProjectionRule, SVDPPRule, TimeSVDPPRule}
+    gaussian = {
+        ExplicitRule,
+        ImplicitRule,
+        UnobservedRule,
+        ProjectionRule,
+        SVDPPRule,
+        TimeSVDPPRule,
+        SparkImplicitRule,
+        SparkExplicitRule,
+    }
     for rule in gaussian | {KLRule, ObliqueProjectionRule, PopularityRule}:
         assert rule.gaussian == (rule in gaussian)
     side = FixedSide(np.ones((3, 1), dtype=np.float32))

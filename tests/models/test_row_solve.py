@@ -20,6 +20,8 @@ from models.row_rules import (
     LinearWeighting,
     LogWeighting,
     ProjectionRule,
+    SparkExplicitRule,
+    SparkImplicitRule,
     UnobservedRule,
 )
 from models.row_solve import RowProblem, Rows, SingularRowError, gram_matrix, solve_row
@@ -34,6 +36,8 @@ RULES = [
     UnobservedRule(unobserved_weight=0.1, regularization=0.2, ridge_exponent=0.5, weighting=LogWeighting()),
     ExplicitRule(global_mean=3.2, regularization=0.3, ridge="constant"),
     ExplicitRule(global_mean=3.2, regularization=0.3, ridge="frequency"),
+    SparkImplicitRule(alpha=2.0, regularization=0.07),
+    SparkExplicitRule(regularization=0.08),
 ]
 
 
