@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import hnswlib
 import numpy as np
 
-from models.artifact import ArtifactContents, DatasetFingerprint, FoldInCertificate, ModelCard, TrainingRecord
+from models.artifact import (
+    ArtifactContents,
+    DatasetFingerprint,
+    FoldInCertificate,
+    ModelCard,
+    StoredLists,
+    TopListsCard,
+    TrainingRecord,
+)
 from models.ids import IdMap
 from models.index.certificate import GraphSetting, Measurement, RecallCertificate
 from models.row_rules import BM25Weighting, ImplicitRule
@@ -42,6 +50,8 @@ FILES = {
     "history_times.npy",
     "popularity.npy",
     "item_length_norms.npy",
+    "top_items.npy",
+    "top_scores.npy",
     "metadata.jsonl",
     "metadata_offsets.npy",
     "field_0_values.npy",
@@ -96,9 +106,20 @@ def sample_contents(
         ),
         popularity=np.bincount(indices, minlength=n_items),
         item_arrays={"length_norms": rng.random(n_items, dtype=np.float32)},
+        top_lists=top_lists(n_users, n_items, rng),
         metadata=metadata,
         graphs={"recommend": graph_saver(item_factors, "ip"), "similar": graph_saver(item_factors, "cosine")},
     )
+
+
+def top_lists(n_users: int, n_items: int, rng: np.random.Generator) -> StoredLists:
+    """Three items of each user, of the second only one, of the third none."""
+    k = min(3, n_items)
+    items = np.argsort(rng.random((n_users, n_items)), axis=1)[:, :k].astype(np.int32)
+    scores = -np.sort(-rng.random((n_users, k), dtype=np.float32))
+    items[1:2, 1:] = items[2:3] = -1
+    scores[items == -1] = 0
+    return StoredLists(items, scores)
 
 
 def graph_saver(vectors: np.ndarray, space: str) -> Callable[[Path], None]:
@@ -131,6 +152,9 @@ def sample_card(contents: ArtifactContents, **changes: Any) -> ModelCard:
         ),
         "metrics": {"ndcg@10": 0.31, "by_cutoff": {"recall": [0.1, 0.2]}},
         "retrieval": {name: certificate("hnsw") for name in contents.graphs},
+        "top_lists": None
+        if contents.top_lists is None
+        else TopListsCard(k=contents.top_lists.k, short=1, without=1, bytes=contents.top_lists.nbytes),
         "fold_in": FoldInCertificate(
             sample_size=30,
             max_abs_difference=1.5e-7,

@@ -266,6 +266,25 @@ def test_fields_that_the_files_do_not_have_are_refused(
     assert named in refusal(version)
 
 
+@pytest.mark.parametrize("described", [None, {"k": 4, "short": 1, "without": 1, "bytes": 720}])
+def test_lists_that_the_manifest_does_not_describe_are_refused(version: Path, described: Any) -> None:
+    """`GET /model` speaks of lists where there are some, and of their true length."""
+    reseal(version, top_lists=described)
+    assert "top_lists" in refusal(version)
+
+
+def test_lists_that_are_not_there_are_not_described(version: Path) -> None:
+    """A version without both files is one without lists only if its manifest says so."""
+    manifest = json.loads((version / "manifest.json").read_bytes())
+    for name in ("top_items.npy", "top_scores.npy"):
+        del manifest["files"][name]
+        (version / name).unlink()
+    seal(version, json.dumps(manifest).encode())
+    assert "top_lists: 3 items a user" in refusal(version)
+    seal(version, json.dumps(manifest | {"top_lists": None}).encode())
+    assert open_artifact(version).top_lists is None
+
+
 def of_column_order(array: np.ndarray) -> np.ndarray:
     """The same numbers, stored by column."""
     return np.asfortranarray(array)
@@ -319,6 +338,19 @@ FOREIGN: list[tuple[str, Callable[[np.ndarray], Any]]] = [
     ("item_length_norms.npy", lambda array: array[1:]),
     ("item_length_norms.npy", lambda array: array.astype(str)),
     ("item_length_norms.npy", lambda array: np.zeros(len(array), dtype=[("x", "f4")])),
+    ("top_items.npy", put((0, 0), 20)),
+    ("top_items.npy", put((29, 2), -2)),
+    ("top_items.npy", put((4, 1), -1)),
+    ("top_items.npy", lambda array: array[1:]),
+    ("top_items.npy", lambda array: array[:, 1:]),
+    ("top_items.npy", lambda array: array[:, :0]),
+    ("top_items.npy", lambda array: array[0]),
+    ("top_items.npy", lambda array: array[0, 0]),
+    ("top_items.npy", lambda array: array.astype(np.int64)),
+    ("top_scores.npy", put((7, 1), np.nan)),
+    ("top_scores.npy", put((2, 0), -np.inf)),
+    ("top_scores.npy", lambda array: array[:, 1:]),
+    ("top_scores.npy", lambda array: array.astype(np.float64)),
     ("metadata_offsets.npy", put(0, 1)),
     ("metadata_offsets.npy", put(-1, 5)),
     ("metadata_offsets.npy", put(5, 2**62)),

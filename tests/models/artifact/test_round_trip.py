@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from models.artifact import (
     Artifact,
     ArtifactContents,
+    StoredLists,
     current_version,
     open_artifact,
     publish,
@@ -253,6 +255,22 @@ UNFIT: dict[str, tuple[Callable[[ArtifactContents], dict[str, Any]], str]] = {
     "a user without factors": (lambda c: {"user_factors": c.user_factors[1:]}, r"user_factors\.npy: shape"),
     "an item without factors": (lambda c: {"item_factors": c.item_factors[1:]}, r"item_factors\.npy: shape"),
     "a flat matrix": (lambda c: {"item_factors": c.item_factors.reshape(-1)}, r"item_factors\.npy: shape"),
+    "a user without a list": (
+        lambda c: {"top_lists": StoredLists(c.top_lists.items[1:], c.top_lists.scores[1:])},
+        r"top_items\.npy: shape",
+    ),
+    "a list of an item that is not there": (
+        lambda c: {"top_lists": replace(c.top_lists, items=with_element(c.top_lists.items, (5, 2), 20))},
+        r"top_items\.npy: user 5 is listed an item outside of 20",
+    ),
+    "a list with a gap": (
+        lambda c: {"top_lists": replace(c.top_lists, items=with_element(c.top_lists.items, (6, 1), -1))},
+        r"top_items\.npy: the list of user 6 has a gap",
+    ),
+    "nan in a list": (
+        lambda c: {"top_lists": replace(c.top_lists, scores=c.top_lists.scores * np.nan)},
+        r"top_scores\.npy: row 0 holds nan",
+    ),
     "too few popularities": (lambda c: {"popularity": c.popularity[1:]}, r"popularity\.npy: shape"),
     "a negative popularity": (
         lambda c: {"popularity": with_element(c.popularity, 4, -1)},
