@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 from pydantic import JsonValue
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 Metadata: TypeAlias = Mapping[str, Mapping[str, JsonValue]]
 """JSON objects by id."""
+
+_BLOCK: Final = 1 << 22
+"""Entries counted at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,11 @@ class Dataset:
 
     def popularity(self) -> PointerArray:
         """Number of interactions of each item: int64, shape ``(n_items,)``."""
-        return np.bincount(self.histories.indices, minlength=len(self.items))
+        counts = np.zeros(len(self.items), dtype=np.int64)
+        items = self.histories.indices
+        for start in range(0, len(items), _BLOCK):  # bincount copies what it counts, as int64
+            counts += np.bincount(items[start : start + _BLOCK], minlength=len(counts))
+        return counts
 
     def with_entries(self, kept: BoolArray) -> Dataset:
         """The same users and items with only the kept entries, bool, shape ``(n_entries,)``."""

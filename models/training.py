@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from models.artifact import StoredLists
     from models.dataset import Dataset
-    from models.families.base import Device, FamilyConfig, FittedModel, Iteration, Progress
+    from models.families.base import Device, Family, FamilyConfig, FittedModel, Iteration, Progress
     from models.index.certificate import RecallCertificate, Space
     from models.row_rules import Duplicates
     from models.types import BoolArray, FloatArray, RowArray
@@ -114,8 +114,15 @@ def train(
     plan: TrainingPlan,
     *,
     reporter: Reporter | None = None,
+    fitted_by: Family | None = None,
 ) -> tuple[ArtifactContents, ModelCard]:
     """Fit a model on the whole dataset and collect the evidence that it is good.
+
+    Args:
+        dataset: the interactions; may be memory-mapped.
+        plan: what to train.
+        reporter: told how it goes.
+        fitted_by: what fits the plan's family, such as a cluster; None: the family itself, here.
 
     Returns:
         What `models.artifact.publish` takes.
@@ -123,15 +130,16 @@ def train(
     Raises:
         DataError, ConfigError, TrainingError: see `models.families.base.Family.fit`.
     """
-    FAMILIES[plan.family].make(plan.config).check(dataset, device=plan.device)
+    family = fitted_by or FAMILIES[plan.family].make(plan.config)
+    family.check(dataset, device=plan.device)
     reporter = reporter or Reporter()
     watch = _Stopwatch(reporter)
     metrics: dict[str, JsonValue] = {}
     if plan.holdout != "none":
         with watch.phase("holdout"):
-            metrics = _holdout_metrics(dataset, plan, reporter.iteration)
+            metrics = _holdout_metrics(family, dataset, plan, reporter.iteration)
     with watch.phase("fit"):
-        model = _fit(dataset, plan, reporter.iteration)
+        model = _fit(family, dataset, plan, reporter.iteration)
     with watch.phase("index"):
         retrieval, graphs = plan_indexes(model, dataset, plan, reporter)
     with watch.phase("certify fold-in"):
@@ -277,12 +285,13 @@ def _announce_index(reporter: Reporter, name: str, what: str) -> None:
     reporter.phase(f"index {name}: {what}")
 
 
-def _fit(dataset: Dataset, plan: TrainingPlan, progress: Progress) -> FittedModel:
-    family = FAMILIES[plan.family].make(plan.config)
+def _fit(family: Family, dataset: Dataset, plan: TrainingPlan, progress: Progress) -> FittedModel:
     return family.fit(dataset, rng=np.random.default_rng(plan.seed), progress=progress, device=plan.device)
 
 
-def _holdout_metrics(dataset: Dataset, plan: TrainingPlan, progress: Progress) -> dict[str, JsonValue]:
+def _holdout_metrics(
+    family: Family, dataset: Dataset, plan: TrainingPlan, progress: Progress
+) -> dict[str, JsonValue]:
     """Fit once more without the held-out entries, and judge that model by them.
 
     Raises:
@@ -295,7 +304,7 @@ def _holdout_metrics(dataset: Dataset, plan: TrainingPlan, progress: Progress) -
             "use --holdout none"
         )
     training, hidden = dataset.with_entries(~test), dataset.with_entries(test).histories
-    model = _fit(training, plan, progress)
+    model = _fit(family, training, plan, progress)
     popularity = training.popularity()
 
     def by_popularity(users: RowArray) -> FloatArray:

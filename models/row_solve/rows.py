@@ -46,6 +46,13 @@ class Rows:
         times = None if self.times is None else self.times[entries]
         return Rows.one(self.indices[entries], self.values[entries], times)
 
+    def span(self, first: int, last: int) -> Rows:
+        """The rows ``first … last − 1``; their entries are views."""
+        entries = slice(self.indptr[first], self.indptr[last])
+        times = None if self.times is None else self.times[entries]
+        pointers = self.indptr[first : last + 1] - self.indptr[first]
+        return Rows(pointers, self.indices[entries], self.values[entries], times)
+
     def select(self, numbers: RowArray) -> Rows:
         """The given rows, in the given order, as a copy."""
         starts = self.indptr[numbers]
