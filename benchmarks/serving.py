@@ -34,7 +34,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import uvicorn
@@ -67,6 +67,9 @@ POSTED = 50
 """Interactions of one posted history."""
 DISTINCT = 500
 """Distinct requests that are sent in turn."""
+PRECOMPUTED = 100
+"""Items of everybody's stored list."""
+Model: TypeAlias = tuple[int, int]
 HELLO, VALIDATE = "hello-world", "validate-only"
 
 
@@ -80,6 +83,12 @@ class Row:
     factors: int
     baseline: str
     target: float | None = None
+    precompute: int = 0
+
+    @property
+    def model(self) -> Model:
+        """Factors, and items of the stored lists, of the model that it serves."""
+        return self.factors, self.precompute
 
 
 ROWS = (
@@ -90,6 +99,15 @@ ROWS = (
     Row("prepared bytes", "FastAPI route that takes only Request, same answer as bytes", "get", 128, HELLO),
     Row("naive", "FastAPI route around implicit's recommend(), same factors", "get", 128, HELLO),
     Row("Foldrec GET", f"GET /recommend?user_id=…&k={K}", "get", 128, HELLO, 0.8),
+    Row(
+        "Foldrec GET, precomputed",
+        f"the same from lists made at training (--precompute {PRECOMPUTED})",
+        "get",
+        128,
+        HELLO,
+        1.0,
+        PRECOMPUTED,
+    ),
     Row(
         VALIDATE,
         f"FastAPI POST that validates {POSTED} interactions, answers their number",
@@ -190,15 +208,17 @@ def serve(row: Row, root: Path, port: int, answer: bytes) -> None:
 # What they serve
 
 
-def prepare(work: Path, factors: int, console: Console) -> Path:
+def prepare(work: Path, model: Model, console: Console) -> Path:
     """Train and publish a model unless an earlier run did."""
-    root = work / f"{ITEMS}x{factors}"
+    factors, precompute = model
+    root = work / (f"{ITEMS}x{factors}" + (f"-top{precompute}" if precompute else ""))
     try:
         current_version(root)
     except NoArtifactError:
         console.print(f"training {ITEMS:,} items × {factors} factors (once) …")
         dataset = synthetic_dataset()
-        plan = TrainingPlan(family="ials", config=configure("ials", {"factors": factors, "iterations": 5}))
+        config = configure("ials", {"factors": factors, "iterations": 5})
+        plan = TrainingPlan(family="ials", config=config, precompute=precompute)
         publish(root, *train(dataset, plan))
     return root
 
@@ -432,18 +452,18 @@ def _raw(target: str, body: str) -> bytes:
 
 
 def measure(
-    rows: Sequence[Row], roots: dict[int, Path], *, rounds: int, seconds: int, connections: int, client: str
+    rows: Sequence[Row], roots: dict[Model, Path], *, rounds: int, seconds: int, connections: int, client: str
 ) -> dict[str, list[Sample]]:
     """Measure each row in each round."""
     cores = Cores.available()
     samples: dict[str, list[Sample]] = {row.name: [] for row in rows}
     with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
-        asked = {row.requests: questions(_artifact(roots[row.factors]), row.requests) for row in rows}
+        asked = {row.requests: questions(_artifact(roots[row.model]), row.requests) for row in rows}
         scripts = {name: lua(each, Path(scratch) / f"{name}.lua") for name, each in asked.items()}
         answer = b""
         servers: dict[str, Server] = {}
         for row in sorted(rows, key=lambda row: not row.name.startswith("Foldrec")):
-            running = stack.enter_context(server(row, roots[row.factors], cores.server, answer))
+            running = stack.enter_context(server(row, roots[row.model], cores.server, answer))
             servers[row.name] = running
             if row.name == "Foldrec GET":
                 target = f"http://127.0.0.1:{running.port}{asked['get'][0][0]}"
@@ -463,7 +483,7 @@ def measure(
 
 
 def report(
-    rows: Sequence[Row], roots: dict[int, Path], samples: dict[str, list[Sample]], console: Console
+    rows: Sequence[Row], roots: dict[Model, Path], samples: dict[str, list[Sample]], console: Console
 ) -> bool:
     """Print the table; returns whether every target holds."""
     table = Table(title="one worker on one core, medians of the rounds; ratios are to the row named last")
@@ -491,7 +511,7 @@ def report(
             row.baseline,
         )
     console.print(table)
-    for factors, root in roots.items():
+    for (factors, _), root in roots.items():
         artifact = _artifact(root)
         console.print(f"{len(artifact.items):,} items × {factors} factors, {len(artifact.users):,} users:")
         console.print(f"  {artifact.manifest.retrieval['recommend'].model_dump(exclude={'tried'})}")
@@ -520,7 +540,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     console = Console(width=max(120, Console().width))
     rows = [row for row in ROWS if options.only in (None, row.requests)]
-    roots = {factors: prepare(options.work, factors, console) for factors in {row.factors for row in rows}}
+    roots = {model: prepare(options.work, model, console) for model in {row.model for row in rows}}
     samples = measure(
         rows,
         roots,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -87,6 +88,16 @@ def test_item_metadata_come_along(run, tmp_path):
         "title": "<b>One</b>",
         "tags": ["a"],
     }
+
+
+def test_lists_are_precomputed_where_asked_for(run):
+    """--precompute stores the lists of all users, says how large they are, and how long it took."""
+    status, printed, root = run("--set", "factors=3", "--precompute", "7")
+    assert status == 0, printed
+    assert re.search(r"top lists +7 items a user in 0\.0 MiB; fewer are left for \d+ users", printed)
+    assert "top lists 0." in printed
+    artifact = open_artifact(root / current_version(root))
+    assert artifact.top_lists.items.shape == (len(artifact.users), 7)
 
 
 def test_the_same_seed_gives_the_same_model(run):
