@@ -9,6 +9,7 @@
         ├── UnauthorizedError         401
         ├── AdminOffError             404
         ├── MethodNotAllowedError     405
+        ├── UnknownModelError         404
         ├── CursorExpiredError        410
         ├── BodyTooLargeError         413
         ├── UnsupportedMediaTypeError 415
@@ -49,6 +50,7 @@ class Kind(Enum):
     UNAUTHORIZED = 401, "Missing or wrong API key"
     UNKNOWN_USER = 404, "Unknown user"
     UNKNOWN_ITEM = 404, "Unknown item"
+    UNKNOWN_MODEL = 404, "Unknown model version"
     NOT_FOUND = 404, "No such resource"
     METHOD_NOT_ALLOWED = 405, "Method not allowed"
     ARTIFACT_REFUSED = 409, "The artifact cannot be served"
@@ -112,6 +114,10 @@ class MethodNotAllowedError(ServiceError):
     def __init__(self, method: str, allowed: Iterable[str]) -> None:
         self.allow = ", ".join(sorted(allowed))
         super().__init__(f"{method} is not a method of this path; use {self.allow}")
+
+
+class UnknownModelError(ServiceError):
+    """A model version is asked for that is neither served nor compared with."""
 
 
 class CursorExpiredError(ServiceError):
@@ -190,6 +196,8 @@ def problem_of(error: Exception) -> Problem:  # noqa: C901, PLR0911, PLR0912 - o
             return Problem(Kind.NOT_FOUND, text)
         case MethodNotAllowedError():
             return Problem(Kind.METHOD_NOT_ALLOWED, text, headers=((b"allow", error.allow.encode()),))
+        case UnknownModelError():
+            return Problem(Kind.UNKNOWN_MODEL, text)
         case CursorExpiredError():
             return Problem(Kind.CURSOR_EXPIRED, text)
         case BodyTooLargeError():

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from app.compared import Compared
 from app.metrics import Metrics
 from app.recommender import Recommender
 from app.replaced import ReplacedModels
@@ -39,12 +40,20 @@ class ModelHolder:
 
     def __init__(self, source: ModelSource, metrics: Metrics, replaced: ReplacedModels[Served]) -> None:
         self.served: Served | None = None
+        self.compared: Served | None = None
+        self.comparison: Compared | None = None
         self._replaced = replaced
         self._source = source
         self._metrics = metrics
         self._seen: Hashable | None = None
         self._one_at_a_time = asyncio.Lock()
         self._swapping = threading.Lock()
+
+    def compare(self, comparison: Compared | None) -> None:
+        """Have a second model beside whatever is served."""
+        self.comparison = comparison
+        if comparison is not None and comparison.snapshot is not None:
+            self.compared = Served(Recommender(comparison.snapshot), self._metrics)
 
     def kept(self, version: str) -> Served | None:
         """A model that was replaced not long ago."""

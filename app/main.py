@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from app import openapi
 from app.access import KeyRing
+from app.compared import open_compared
 from app.cursors import CursorSigner
 from app.gateway import Gateway
 from app.holder import ModelHolder
@@ -91,6 +92,9 @@ def create_app(
         """Load the model, look for newer ones while the service runs, finish what runs when it stops."""
         with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(settings.threads) as pool:
             app.state.pool = pool
+            holder.compare(
+                await asyncio.to_thread(open_compared, settings) if parent is None else parent.compared
+            )
             await holder.look()
             watcher = asyncio.create_task(holder.watch(settings.reload_seconds))
             with monitor.running(holder):

@@ -65,6 +65,11 @@ _EXAMPLES = {
         "item 'x9' is not among the 1682 items of model 20261121T083000Z-1f3a; ids are compared exactly, and "
         "an item is in a model trained on interactions with it",
     ),
+    Kind.UNKNOWN_MODEL: Problem(
+        Kind.UNKNOWN_MODEL,
+        "model '20260101T000000Z-0000' is not loaded here: 20261121T083000Z-1f3a is served, and nothing is "
+        "compared with it (FOLDREC_COMPARE_WITH)",
+    ),
     Kind.NOT_FOUND: Problem(
         Kind.NOT_FOUND, "admin is off on this service: start it with FOLDREC_ADMIN_KEY set"
     ),

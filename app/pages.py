@@ -1,4 +1,7 @@
-"""Pages of a list: the first for an empty cursor, each next one for the cursor that the last one gave."""
+"""Lists by the model that is asked for, and page by page.
+
+The first page is for an empty cursor, each next one for the cursor that the last one gave.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +13,7 @@ from app.answers.options import Body, Options
 from app.answers.pages import GOES_ON
 from app.cursors import CursorSigner, Place
 from app.dependencies import SERVED, model_holder
-from app.errors import CursorExpiredError, FieldError, InvalidRequestError, Location
+from app.errors import CursorExpiredError, FieldError, InvalidRequestError, Location, UnknownModelError
 from app.schemas.parameters import PagedRequest
 from app.served import Served
 
@@ -20,7 +23,7 @@ _ONE_PAGE: Final = ("diversity", "explore", "what_if")
 
 
 class PagedLists:
-    """Answers one request, by the model that its cursor is of."""
+    """Answers one request, by the model that it names, or that its cursor is of."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -29,9 +32,12 @@ class PagedLists:
         """Answer with a list, or with a page of it where there is a cursor.
 
         Raises:
+            UnknownModelError: the model that is asked for is not loaded.
             InvalidRequestError: the cursor is not one of this question.
             CursorExpiredError: its model is no longer kept.
         """
+        if asked.model_version is not None:
+            model = self._named(asked.model_version, model)
         options = asked.options()
         if asked.cursor is None:
             return answering(model, options)
@@ -61,6 +67,20 @@ class PagedLists:
     def _refusal(self, detail: str) -> InvalidRequestError:
         location: Location = "query" if self._request.method in {"GET", "HEAD"} else "body"
         return InvalidRequestError([FieldError(location, "cursor", f"cursor: {detail}")])
+
+    def _named(self, version: str, current: Served) -> Served:
+        """The model of a version that is asked for, which answers this request from now on."""
+        compared = model_holder(self._request).compared
+        if version == current.version:
+            return current
+        if compared is None or version != compared.version:
+            beside = "nothing is" if compared is None else f"{compared.version} is"
+            raise UnknownModelError(
+                f"model {version!r} is not loaded here: {current.version} is served, and {beside} compared "
+                "with it (FOLDREC_COMPARE_WITH)"
+            )
+        self._request.scope[SERVED] = compared
+        return compared
 
     def _model(self, version: str, current: Served) -> Served:
         """The model of a version, which is the one that answers this request from now on."""

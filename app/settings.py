@@ -59,6 +59,11 @@ class Settings(BaseSettings):
     admin_key: Key | None = Field(
         None, description="the key that `X-API-Key` must carry on `/admin/*`; unset: admin is off"
     )
+    compare_with: Path | None = Field(
+        None,
+        description="a second model in memory, for lists side by side (`model_version`): a version in the "
+        "artifacts directory, the directory of a version, or another artifacts directory",
+    )
     reload_seconds: float = Field(
         1.0, gt=0, le=86_400, description="seconds between two looks at `CURRENT` for a new artifact"
     )

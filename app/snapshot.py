@@ -101,8 +101,17 @@ def load(root: Path) -> Snapshot:
         NoArtifactError: nothing has been published yet.
         ArtifactError: the artifact is damaged or of an unknown schema.
     """
+    return open_version(root / current_version(root))
+
+
+def open_version(directory: Path) -> Snapshot:
+    """Open the version in a directory.
+
+    Raises:
+        ArtifactError: the artifact is damaged or of an unknown schema.
+    """
     started = datetime.now(UTC)
-    artifact = open_artifact(root / current_version(root))
+    artifact = open_artifact(directory)
     rule = artifact.manifest.row_rule
     items = rule.without_bias(artifact.item_factors)
     users = rule.without_bias(artifact.user_factors)

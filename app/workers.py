@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from app import snapshot
+from app.compared import open_compared
 from app.holder import Swap
 from app.metrics import Metrics, SharedCounts
 from app.replaced import ReplacedModels
@@ -35,6 +36,7 @@ from models.errors import ArtifactError, NoArtifactError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from app.compared import Compared
     from app.settings import Settings
     from app.snapshot import Snapshot
     from models.artifact import CurrentMarker
@@ -57,6 +59,7 @@ class Parent:
         slot: the worker's number: no two have the same at a time, and successors take over those of the dead.
         replaced: models that were served before, which cursors may go on in.
         cursor_key: signs the cursors of all workers where no key is set.
+        compared: the model beside the served one, if there is to be any.
         metrics: the directory where all workers keep what they count.
         lifeline: a file descriptor that comes to its end with the parent.
     """
@@ -70,10 +73,12 @@ class Parent:
         line: socket.socket,
         *,
         replaced: ReplacedModels[Snapshot],
+        compared: Compared | None,
         cursor_key: bytes,
     ) -> None:
         self.snapshot = snapshot
         self.replaced = replaced
+        self.compared = compared
         self.cursor_key = cursor_key
         self.slot = slot
         self.metrics = metrics
@@ -154,6 +159,7 @@ class Workers:
         with self._signals(), tempfile.TemporaryDirectory(prefix="foldrec-metrics-") as metrics:
             self._directory = Path(metrics)
             self._metrics = Metrics(SharedCounts(self._directory, _PARENTS_SLOT))
+            self._compared = open_compared(self._settings)
             self._look()
             look_at = time.monotonic() + self._settings.reload_seconds
             while not self._stopping:
@@ -259,6 +265,7 @@ class Workers:
                 self._lifeline,
                 theirs,
                 replaced=self._replaced,
+                compared=self._compared,
                 cursor_key=self._cursor_key,
             )
             self._serve(self._sockets, parent)

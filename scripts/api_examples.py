@@ -154,6 +154,9 @@ def problems(seeds: Seeds) -> dict[str, Example]:
         "unauthorized": Example("GET /recommend", recommend, status=401, settings={"api_keys": API_KEY}),
         "unknown-user": Example("GET /recommend", "/recommend?user_id=nobody&on_unknown=error", status=404),
         "unknown-item": Example("GET /similar", "/similar?item_id=nothing", status=404),
+        "unknown-model": Example(
+            "GET /similar", f"/similar?item_id={seeds.item}&model_version=20260101T000000Z-0000", status=404
+        ),
         "not-found": Example("GET /recommended", "/recommended", status=404),
         "method-not-allowed": Example("DELETE /model", "/model", status=405),
         "artifact-refused": Example(

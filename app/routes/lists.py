@@ -16,12 +16,13 @@ from app.schemas import answers, requests
 from app.served import Served
 
 router = APIRouter(route_class=Operation, dependencies=[Security(api_key)], tags=["recommendations"])
+PAGED = (Kind.UNKNOWN_MODEL, Kind.CURSOR_EXPIRED)
 
 
 @router.get(
     "/recommend",
     response_model=answers.Recommendation,
-    responses=refusals(Kind.UNKNOWN_USER, Kind.CURSOR_EXPIRED),
+    responses=refusals(Kind.UNKNOWN_USER, *PAGED),
 )
 async def recommend(
     query: Annotated[requests.RecommendQuery, Query()], model: CurrentModel, pages: Pages
@@ -48,7 +49,7 @@ def recommend_many(body: Annotated[requests.RecommendBody, Body()], model: Curre
 @router.post(
     "/fold-in",
     response_model=answers.FoldedIn | answers.WhatIf,
-    responses=refusals(Kind.UNKNOWN_ITEM, Kind.CURSOR_EXPIRED),
+    responses=refusals(Kind.UNKNOWN_ITEM, *PAGED),
 )
 async def fold_in(body: Annotated[requests.FoldInBody, Body()], model: CurrentModel, pages: Pages) -> Answer:
     """Recommend items to somebody the model has never seen, from a posted history. Nothing is stored.
@@ -78,7 +79,7 @@ def fold_in_item(body: Annotated[requests.ItemFoldInBody, Body()], model: Curren
 @router.get(
     "/similar",
     response_model=answers.SimilarItems,
-    responses=refusals(Kind.UNKNOWN_ITEM, Kind.CURSOR_EXPIRED),
+    responses=refusals(Kind.UNKNOWN_ITEM, *PAGED),
 )
 async def similar(
     query: Annotated[requests.SimilarQuery, Query()], model: CurrentModel, pages: Pages
@@ -87,9 +88,7 @@ async def similar(
     return pages.answer(query, model, lambda model, options: model.similar(query.item_id, options))
 
 
-@router.post(
-    "/similar", response_model=answers.BasketItems, responses=refusals(Kind.UNKNOWN_ITEM, Kind.CURSOR_EXPIRED)
-)
+@router.post("/similar", response_model=answers.BasketItems, responses=refusals(Kind.UNKNOWN_ITEM, *PAGED))
 async def similar_basket(
     body: Annotated[requests.SimilarBody, Body()], model: CurrentModel, pages: Pages
 ) -> Answer:

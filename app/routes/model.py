@@ -6,7 +6,7 @@ from starlette.responses import PlainTextResponse
 from app import metrics
 from app.access import api_key
 from app.answers.options import Body as Answer
-from app.dependencies import CurrentModel, ServiceMetrics
+from app.dependencies import CurrentModel, Holder, ServiceMetrics
 from app.operation import Operation, Reply
 from app.schemas import service
 
@@ -14,9 +14,10 @@ router = APIRouter(route_class=Operation, dependencies=[Security(api_key)], tags
 
 
 @router.get("/model", response_model=service.ServedModel)
-async def model(model: CurrentModel) -> Answer:
+async def model(model: CurrentModel, holder: Holder) -> Answer:
     """Show version, family, config, dataset, metrics, and the certificates of recall and fold-in."""
-    return model.recommender.model()
+    comparison = holder.comparison
+    return {**model.recommender.model(), "compared": comparison and comparison.card()}
 
 
 @router.get("/metrics", response_model=None, response_class=PlainTextResponse)

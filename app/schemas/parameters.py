@@ -92,6 +92,17 @@ Cursor = Annotated[
 ]
 
 
+ModelVersion = Annotated[
+    str | None,
+    BeforeValidator(not_null),
+    WithJsonSchema({"type": "string"}),
+    Field(
+        description="the model to answer: the one served, or the one that FOLDREC_COMPARE_WITH put beside "
+        "it; `GET /model` names both"
+    ),
+]
+
+
 class Request(BaseModel):
     """Base of every query and body: unknown members are refused, never ignored."""
 
@@ -133,6 +144,7 @@ class PagedRequest(ItemListRequest):
     """What can be asked of a list that is too long for one answer."""
 
     cursor: Cursor = None
+    model_version: ModelVersion = None
 
 
 class TextFilter(ItemListRequest):

@@ -27,6 +27,14 @@ class LiveRecall(Part):
     ]
 
 
+class ComparedModel(Part):
+    """The model beside the served one, which `model_version` asks for; or why it is not there."""
+
+    model_version: Annotated[str | None, Field(examples=["20261120T083000Z-9b2c"])]
+    family: Annotated[str | None, Field(examples=["als"])]
+    error: Annotated[str | None, Field(examples=[None])]
+
+
 class ServedModel(ModelCard):
     """What is being served, and the evidence for it: the manifest without its list of files."""
 
@@ -40,6 +48,7 @@ class ServedModel(ModelCard):
         dict[Literal["recommend", "similar"], LiveRecall],
         Field(description="of each index that searches a graph; none where FOLDREC_RECALL_SAMPLE is 0"),
     ]
+    compared: Annotated[ComparedModel | None, Field(description="null where FOLDREC_COMPARE_WITH is not set")]
 
 
 class Live(Part):

@@ -105,6 +105,13 @@ CASES = [
     ),
     Case("item with a zero byte", Kind.UNKNOWN_ITEM, "GET", "/items/%00", names=r"'\x00'"),
     Case("item with a slash", Kind.UNKNOWN_ITEM, "GET", "/items/a%2Fb", names="'a/b'"),
+    Case(
+        "a model that is not loaded",
+        Kind.UNKNOWN_MODEL,
+        "GET",
+        "/similar?item_id=i1&model_version=20260101T000000Z-0000",
+        names="'20260101T000000Z-0000'",
+    ),
     Case("nothing there", Kind.NOT_FOUND, "GET", "/recommendations", names="/openapi.json"),
     Case("no item named", Kind.NOT_FOUND, "GET", "/items/"),
     Case("trailing slash", Kind.NOT_FOUND, "GET", "/recommend/"),

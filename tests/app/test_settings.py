@@ -32,6 +32,7 @@ def test_every_setting_comes_from_its_variable(monkeypatch: pytest.MonkeyPatch) 
         "max_body_bytes": ("4096", 4096),
         "api_keys": ("one-key, another-key", ["one-key", "another-key"]),
         "admin_key": ("the-admin-key", "the-admin-key"),
+        "compare_with": ("/srv/other", Path("/srv/other")),
         "reload_seconds": ("0.5", 0.5),
         "workers": ("3", 3),
         "threads": ("4", 4),
