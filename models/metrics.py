@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from models.row_solve import Rows
-    from models.types import Float32Array, FloatArray, RowArray
+    from models.types import Float32Array, Float64Array, FloatArray, RowArray
 
 _BLOCK = 1024
 
@@ -39,7 +39,15 @@ def root_mean_squared_error(predicted: FloatArray, actual: FloatArray) -> float:
 def ranking_metrics(
     score: Callable[[RowArray], FloatArray], seen: Rows, held_out: Rows, k: int
 ) -> dict[str, float]:
-    """nDCG@k and recall@k with binary relevance, averaged over users who have both seen and held-out items.
+    """Means of `ranking_metrics_by_user`; NaN where nobody is judged."""
+    by_user = ranking_metrics_by_user(score, seen, held_out, k)
+    return {name: float(values.mean()) if len(values) else float("nan") for name, values in by_user.items()}
+
+
+def ranking_metrics_by_user(
+    score: Callable[[RowArray], FloatArray], seen: Rows, held_out: Rows, k: int
+) -> dict[str, Float64Array]:
+    """nDCG@k and recall@k with binary relevance, of each user who has both seen and held-out items.
 
     DCG@k = Σᵣ rel(r) / log₂(r + 1) over ranks r = 1..k, divided by the DCG of the ideal list;
     recall@k = hits / min(k, number of held-out items), so that 1 can be reached.
@@ -49,10 +57,13 @@ def ranking_metrics(
         seen: the users' training entries, never recommended.
         held_out: the entries to find.
         k: length of the lists.
+
+    Returns:
+        By name of the metric: float64, shape ``(n_judged,)``.
     """
     discounts = 1 / np.log2(np.arange(2, k + 2))
     ideal = np.concatenate([[0.0], np.cumsum(discounts)])
-    gains, recalls = [], []
+    gains, recalls = [np.empty(0)], [np.empty(0)]
     for users in _blocks(np.flatnonzero((seen.lengths > 0) & (held_out.lengths > 0)).astype(np.int32)):
         scores = np.array(score(users), dtype=np.float64)
         relevant = np.zeros(scores.shape, dtype=bool)
@@ -65,12 +76,7 @@ def ranking_metrics(
         reachable = np.minimum(held_out.lengths[users], k)
         gains.append(hits @ discounts[: hits.shape[1]] / ideal[reachable])
         recalls.append(hits.sum(axis=1) / reachable)
-    if not gains:
-        return {f"ndcg@{k}": float("nan"), f"recall@{k}": float("nan")}
-    return {
-        f"ndcg@{k}": float(np.concatenate(gains).mean()),
-        f"recall@{k}": float(np.concatenate(recalls).mean()),
-    }
+    return {f"ndcg@{k}": np.concatenate(gains), f"recall@{k}": np.concatenate(recalls)}
 
 
 def _blocks(users: RowArray) -> Iterator[RowArray]:

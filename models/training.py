@@ -21,10 +21,10 @@ from models.artifact import (
 )
 from models.errors import DataError, TrainingError
 from models.fold_in import FoldIn
+from models.holdout import judged
 from models.index.exact import ExactIndex, inverse_norms
 from models.index.planner import Queries, plan_retrieval
 from models.item_map import ITEM_MAP, item_map
-from models.metrics import ranking_metrics, root_mean_squared_error
 from models.noise import estimated_posterior
 from models.registry import FAMILIES
 from models.split import latest_split, random_split
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from models.families.base import Device, Family, FamilyConfig, FittedModel, Iteration, Progress
     from models.index.certificate import RecallCertificate, Space
     from models.row_rules import Duplicates
-    from models.types import BoolArray, FloatArray, RowArray
+    from models.types import BoolArray
 
 Holdout: TypeAlias = Literal["none", "latest", "random"]
 
@@ -305,20 +305,8 @@ def _holdout_metrics(
         )
     training, hidden = dataset.with_entries(~test), dataset.with_entries(test).histories
     model = _fit(family, training, plan, progress)
-    popularity = training.popularity()
-
-    def by_popularity(users: RowArray) -> FloatArray:
-        return np.tile(popularity.astype(np.float32), (len(users), 1))
-
-    metrics: dict[str, JsonValue] = {
-        "holdout": plan.holdout,
-        "share": HOLDOUT_SHARE,
-        "model": dict(ranking_metrics(model.score_users, training.histories, hidden, METRICS_K)),
-        "popularity": dict(ranking_metrics(by_popularity, training.histories, hidden, METRICS_K)),
-    }
-    if model.predicts_values:
-        metrics["rmse"] = root_mean_squared_error(model.predict(hidden), hidden.values)
-    return metrics
+    metrics = judged(model, training, hidden, METRICS_K)
+    return {"holdout": plan.holdout, "share": HOLDOUT_SHARE, **metrics}
 
 
 def _held_out(dataset: Dataset, plan: TrainingPlan) -> BoolArray:

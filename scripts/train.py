@@ -312,8 +312,11 @@ def _summarize(console: Console, card: ModelCard) -> None:
     table.add_row("family", f"{card.family}: {settings}")
     if card.training.loss:
         table.add_row("loss", f"{card.training.loss[0]:.6g} → {card.training.loss[-1]:.6g}")
-    for name, metric in card.metrics.items():
-        table.add_row(f"holdout {name}" if name != "holdout" else name, _metric(metric))
+    metrics = dict(card.metrics)
+    intervals = metrics.pop("intervals", {})
+    for name, metric in metrics.items():
+        of = intervals.get(name) if isinstance(intervals, dict) else None
+        table.add_row(f"holdout {name}" if name != "holdout" else name, _metric(metric, of))
     for name, certificate in card.retrieval.items():
         table.add_row(f"index {name}", str(certificate))
     table.add_row(
@@ -354,10 +357,13 @@ def _ndcg(card: ModelCard, judged: str) -> float:
     return value if isinstance(value, float) else math.nan
 
 
-def _metric(value: object) -> str:
+def _metric(value: object, interval: object = None) -> str:
+    """A metric, or several by name, with their intervals where there are any."""
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_metric(inner)}" for name, inner in value.items())
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+        within = interval if isinstance(interval, dict) else {}
+        return ", ".join(f"{name} {_metric(inner, within.get(name))}" for name, inner in value.items())
+    shown = f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{shown} ({interval[0]:.4f} to {interval[1]:.4f})" if isinstance(interval, list) else shown
 
 
 def main(argv: Sequence[str] | None = None) -> int:

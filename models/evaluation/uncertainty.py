@@ -2,10 +2,12 @@
 
 Users are drawn with replacement, as many as there are; all metrics of all models are computed on the same
 draws, so differences of models are paired (Efron and Tibshirani 1993). Intervals are percentiles of draws.
+Where one model is judged by itself, by however many users, its standard error is enough: `normal_interval`.
 """
 
 from __future__ import annotations
 
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,6 +72,32 @@ def interval(draws: Float64Array, level: float = 0.95) -> tuple[float, float]:
         return np.nan, np.nan
     low, high = np.quantile(judged, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def normal_interval(
+    numerator: Float64Array, denominator: Float64Array, level: float = 0.95
+) -> tuple[float, float] | None:
+    """The interval of a ratio of two sums over users that its standard error gives; for any number of users.
+
+    R ± z·√(n/(n−1) · Σ_u (a_u − R b_u)²) / Σ_u b_u with R = Σ_u a_u / Σ_u b_u, which of a mean (b = 1) is
+    R ± z·s/√n (Cochran 1977, *Sampling Techniques*, chapter 6).
+
+    Args:
+        numerator: a, by user, shape ``(n_users,)``.
+        denominator: b, likewise.
+        level: share of such intervals that hold the truth.
+
+    Returns:
+        Low and high; None of fewer than two users.
+    """
+    n_users, total = len(numerator), denominator.sum()
+    if n_users < 2:
+        return None
+    ratio = numerator.sum() / total
+    residuals = numerator - ratio * denominator
+    error = np.sqrt(n_users / (n_users - 1) * (residuals @ residuals)) / total
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    return float(ratio - z * error), float(ratio + z * error)
 
 
 def p_value(differences: Float64Array) -> float:

@@ -67,6 +67,9 @@ def test_every_family_is_published_with_its_configuration(run, table, family):
     assert manifest.dataset.rows == len(rows)
     assert manifest.dataset.first_timestamp == min(row[3] for row in rows)
     assert 0 < manifest.metrics["model"]["ndcg@10"] <= 1
+    low, high = manifest.metrics["intervals"]["model"]["ndcg@10"]
+    assert low < manifest.metrics["model"]["ndcg@10"] < high
+    assert f"({low:.4f} to {high:.4f})" in " ".join(printed.split())
     assert set(manifest.retrieval) == {"recommend", "similar"}
     assert manifest.fold_in.max_relative_difference < 1e-5
     stored = {
