@@ -24,14 +24,13 @@ References:
 from __future__ import annotations
 
 import math
-import struct
 from typing import TYPE_CHECKING
 
 import hnswlib
 import numpy as np
 
-from models.errors import ArtifactError
 from models.index.exact import SMALLEST_NORM
+from models.index.hnsw_file import open_graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,10 +42,6 @@ if TYPE_CHECKING:
 _HNSWLIB_SPACE = {"inner_product": "ip", "augmented_l2": "l2", "cosine": "ip"}
 _SLICES = 50
 _SMALLEST_SLICE = 1_000
-_HEADER = struct.Struct("=6Q")
-"""A file begins with: offset of the links, capacity, number of nodes, bytes of a node, and where in a node
-the label and the vector begin."""
-_LABEL_BYTES = 8
 _LARGEST_EXPONENT = 50
 """The graph of inner products holds items times a power of two, so that the largest norm is about 2 to this.
 hnswlib compares 1 − x·y, which float32 rounds to 1 for short vectors; multiples have the same order."""
@@ -113,15 +108,11 @@ class HnswIndex:
             n_vectors: how many vectors the graph must hold.
 
         Raises:
-            ArtifactError: it holds other vectors than the model: another number, or of another length.
+            ArtifactError: it is not a whole graph, or holds other vectors than the model: another number, or
+                of another length.
         """
-        graph = _empty_graph(dimensions, setting.space)
-        _check_header(path, graph.dim, n_vectors)
-        try:
-            graph.load_index(str(path))
-        except RuntimeError as error:
-            raise ArtifactError(f"{path}: not a graph ({error}); publish the artifact again") from error
-        return cls(graph, setting)
+        width = _width(dimensions, setting.space)
+        return cls(open_graph(path, _HNSWLIB_SPACE[setting.space], width=width, n_vectors=n_vectors), setting)
 
     def save(self, path: Path) -> None:
         """Write the graph to a file.
@@ -164,7 +155,12 @@ class HnswIndex:
 
 
 def _empty_graph(dimensions: int, space: Space) -> hnswlib.Index:
-    return hnswlib.Index(space=_HNSWLIB_SPACE[space], dim=dimensions + (space == "augmented_l2"))
+    return hnswlib.Index(space=_HNSWLIB_SPACE[space], dim=_width(dimensions, space))
+
+
+def _width(dimensions: int, space: Space) -> int:
+    """Coordinates of what the graph compares."""
+    return dimensions + (space == "augmented_l2")
 
 
 def _insertion_order(norms: Float64Array, space: Space, rng: np.random.Generator) -> PointerArray:
@@ -183,24 +179,3 @@ def _points(vectors: Float32Array, norms: Float64Array, largest: float, space: S
         return (vectors / norms[:, np.newaxis]).astype(np.float32)
     missing = np.sqrt(np.maximum(largest**2 - norms**2, 0))
     return np.column_stack([vectors, missing]).astype(np.float32)
-
-
-def _check_header(path: Path, width: int, n_vectors: int) -> None:
-    """Refuse a file of other vectors, in which hnswlib would read past the end."""
-    try:
-        with path.open("rb") as file:
-            header = file.read(_HEADER.size)
-    except OSError as error:
-        raise ArtifactError(f"{path}: cannot be read ({error}); publish the artifact again") from error
-    if len(header) < _HEADER.size:
-        raise ArtifactError(f"{path}: too short to be a graph; publish the artifact again")
-    _, _, found, node, label, vector = _HEADER.unpack(header)
-    if found != n_vectors:
-        raise ArtifactError(
-            f"{path}: a graph of {found} vectors, but the model has {n_vectors}; publish it again"
-        )
-    if label - vector != 4 * width or node - label != _LABEL_BYTES:
-        raise ArtifactError(
-            f"{path}: a graph of vectors of length {(label - vector) // 4}, but the model's have {width}; "
-            "publish it again"
-        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hnswlib
 import numpy as np
 import pytest
 
@@ -188,17 +187,3 @@ def test_a_build_tells_how_far_it_is(threads):
     assert [total for _, total in told] == [3500] * len(told)
     assert [done for done, _ in told] == [1000, 2000, 3000, 3500]
     assert len(graph) == 3500
-
-
-def test_the_header_is_hnswlibs(tmp_path):
-    """The offsets that `open` checks are those of the installed hnswlib."""
-    graph = hnswlib.Index(space="l2", dim=9)
-    graph.init_index(max_elements=70, M=5, ef_construction=20)
-    graph.add_items(np.random.default_rng(11).standard_normal((33, 9), dtype=np.float32))
-    graph.save_index(str(tmp_path / "graph"))
-    _, capacity, elements, node, label, vector = hnsw._HEADER.unpack(
-        (tmp_path / "graph").read_bytes()[: hnsw._HEADER.size]
-    )
-    assert (capacity, elements) == (70, 33)
-    assert label - vector == 9 * 4
-    assert node - label == 8
