@@ -9,6 +9,7 @@ import math
 import resource
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -30,12 +31,14 @@ from models.layouts import PRESETS, Format, Layout, choose_layout
 from models.registry import EVALUATED, FAMILIES, check_served, configure
 from models.training import METRICS_K, Reporter, TrainingPlan, train
 from scripts.recipe import Recipe, overridden, read_recipe, settings_of
+from scripts.spark import is_described, spark_cluster
 from scripts.terminal import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from models.families.base import Iteration
+    from models.engines.spark.cluster import Cluster
+    from models.families.base import Family, Iteration
 
 FamilyName = StrEnum("FamilyName", list(EVALUATED))  # type: ignore[misc]
 PresetName = StrEnum("PresetName", list(PRESETS))  # type: ignore[misc]
@@ -48,7 +51,12 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command(help=__doc__)
 def _train(
     interactions: Annotated[
-        Path, typer.Option(help="Table of interactions, or a directory that scripts.fetch has made.")
+        str,
+        typer.Option(
+            metavar="PATH",
+            help="Table of interactions, or a directory that scripts.fetch has made. With --engine spark: "
+            "anything that Spark reads.",
+        ),
     ],
     items: Annotated[Path | None, typer.Option(help="Table of item metadata: titles, genres.")] = None,
     users: Annotated[
@@ -115,6 +123,23 @@ def _train(
             help="Make everybody's best N items now, for GET /recommend to look up; 8 N bytes a user.",
         ),
     ] = 0,
+    engine: Annotated[
+        Literal["here", "spark"],
+        typer.Option(help="What reads and fits: this process, or a Spark cluster (docs/spark.md)."),
+    ] = "here",
+    master: Annotated[
+        str | None, typer.Option(metavar="URL", help="--engine spark: such as spark://host:7077.")
+    ] = None,
+    work_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="--engine spark: a directory that driver and executors share; without: this machine's own "
+            "for temporary files."
+        ),
+    ] = None,
+    spark_settings: Annotated[
+        list[str], typer.Option("--spark-conf", metavar="NAME=VALUE", help="Further settings of Spark.")
+    ] = [],  # noqa: B006 - typer copies it
     artifacts: Annotated[Path, typer.Option(help="Where versions are published.")] = Path("artifacts"),
     keep: Annotated[
         int | None, typer.Option(min=1, help="How many of the newest versions stay; without: all.")
@@ -148,34 +173,40 @@ def _train(
         "users.id_column": user_id_column,
     }
     preset_name = None if preset is None else preset.value
-    if interactions.is_dir():
-        interactions, described_items, preset_name = open_dataset_directory(interactions)
-        items = items or described_items
+    cluster = None if engine == "here" else spark_cluster(master, work_dir, spark_settings)
+    if is_described(interactions, cluster):
+        table, described_items, preset_name = open_dataset_directory(interactions)
+        interactions, items = str(table), items or described_items
     layout = choose_layout(preset_name, options | settings_of(layout_options, "--layout"))
     if holdout == "latest" and layout.time_column is None:
         raise ConfigError(
             "--holdout latest needs timestamps: name their --time-column, or use --holdout random"
         )
-    metadata = None if items is None else read_items(items, layout).records
-    dataset = _read(
+    entry = FAMILIES[chosen.family]
+    with _read(
         interactions,
         layout,
-        metadata=metadata,
-        user_metadata=None if users is None else read_users(users, layout).records,
-        with_unseen_items=FAMILIES[chosen.family].scores_unseen_items,
-        duplicates=duplicates or FAMILIES[chosen.family].duplicates,
+        cluster,
+        family=entry.make(plan.config),
+        duplicates=duplicates or entry.duplicates,
         on_bad_row=on_bad_row,
         least=(min_user_interactions, min_item_interactions),
+        metadata=None if items is None else read_items(items, layout).records,
+        user_metadata=None if users is None else read_users(users, layout).records,
+        with_unseen_items=entry.scores_unseen_items,
         console=console,
-    )
-    if items is not None:
-        _check_items(items, dataset, console)
-    if users is not None:
-        _check_users(users, dataset, console)
-    with _bar(console) as bar:
-        contents, card = train(dataset, plan, reporter=bar)
-        bar.phase("publish")
-        version = publish(artifacts, contents, card)
+    ) as (dataset, fitted_by):
+        n_entries, n_users = len(dataset.histories.indices), len(dataset.users)
+        n_items = np.count_nonzero(dataset.popularity())
+        console.print(f"{n_entries:,} interactions of {n_users:,} users with {n_items:,} items")
+        if items is not None:
+            _check_items(items, dataset, console)
+        if users is not None:
+            _check_users(users, dataset, console)
+        with _bar(console) as bar:
+            contents, card = train(dataset, plan, reporter=bar, fitted_by=fitted_by)
+            bar.phase("publish")
+            version = publish(artifacts, contents, card)
     removed = [] if keep is None else prune(artifacts, keep=keep)
     _summarize(console, card)
     _warn(console, card)
@@ -238,10 +269,13 @@ def _recipe(path: Path | None, family: FamilyName | None, settings: Sequence[str
     return Recipe(family=name, config=overridden(recipe.config, settings))
 
 
+@contextmanager
 def _read(
-    path: Path,
+    path: str,
     layout: Layout,
+    cluster: Cluster | None,
     *,
+    family: Family,
     duplicates: Literal["sum", "max", "last", "error"],
     on_bad_row: Literal["stop", "skip"],
     least: tuple[int, int],
@@ -249,21 +283,35 @@ def _read(
     user_metadata: Metadata | None,
     with_unseen_items: bool,
     console: Console,
-) -> Dataset:
-    table = read_interactions(path, layout, duplicates=duplicates, on_bad_row=on_bad_row)
-    console.print(str(table.report), markup=False)
-    dataset = build_dataset(
-        table,
-        min_user_interactions=least[0],
-        min_item_interactions=least[1],
-        metadata=metadata,
-        user_metadata=user_metadata,
-        with_unseen_items=with_unseen_items,
-    )
-    n_entries, n_users = len(dataset.histories.indices), len(dataset.users)
-    n_items = np.count_nonzero(dataset.popularity())
-    console.print(f"{n_entries:,} interactions of {n_users:,} users with {n_items:,} items")
-    return dataset
+) -> Iterator[tuple[Dataset, Family]]:
+    """The dataset and what fits it: the family itself, or the cluster."""
+    if cluster is None:
+        table = read_interactions(path, layout, duplicates=duplicates, on_bad_row=on_bad_row)
+        console.print(str(table.report), markup=False)
+        dataset = build_dataset(
+            table,
+            min_user_interactions=least[0],
+            min_item_interactions=least[1],
+            metadata=metadata,
+            user_metadata=user_metadata,
+            with_unseen_items=with_unseen_items,
+        )
+        yield dataset, family
+        return
+    from models.engines.spark.reading import spark_reading  # noqa: PLC0415 - an extra
+
+    with spark_reading(
+        cluster,
+        path,
+        layout,
+        family=family,
+        duplicates=duplicates,
+        on_bad_row=on_bad_row,
+        least=least,
+    ) as reading:
+        console.print(str(reading.report), markup=False)
+        dataset = replace(reading.dataset, metadata=metadata, user_metadata=user_metadata)
+        yield dataset, reading.fitted_by
 
 
 class _Bar(Reporter):

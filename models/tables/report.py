@@ -33,14 +33,15 @@ class BadRow:
     """A row that cannot be used.
 
     Attributes:
-        line: where the row begins, from 1: the line of a text file, the row of a Parquet file.
+        line: where the row begins, from 1: the line of a text file, the row of a Parquet file; None where
+            that is not known.
         column: the column at fault; None where the row as a whole is.
         value: the text at fault, as it stands in the file; None where there is none.
         reason: what is wrong, one of a small set of words, by which bad rows are counted.
         problem: what is wrong with this value, for a person to read.
     """
 
-    line: int
+    line: int | None
     column: str | None
     value: str | None
     reason: str
@@ -48,8 +49,9 @@ class BadRow:
 
     def describe(self, position: Position) -> str:
         """Where it is and what is wrong, `position` being what `line` counts."""
-        column = "" if self.column is None else f", column {self.column!r}"
-        return f"{position} {self.line:,}{column}: {self.problem}"
+        places = [] if self.line is None else [f"{position} {self.line:,}"]
+        places += [] if self.column is None else [f"column {self.column!r}"]
+        return ": ".join([*([", ".join(places)] if places else []), self.problem])
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from scripts.evaluate import main as evaluate
 from scripts.train import main as train
 from tests.models.strategies import clustered_table
 
-RATINGS = ("als", "funk_svd", "svdpp", "timesvdpp")
+RATINGS = ("als", "funk_svd", "spark_als", "svdpp", "timesvdpp")
 """The families that learn from the differences between ratings."""
 
 

@@ -1,0 +1,1 @@
+"""What fits a family elsewhere than in this process; the artifact does not tell."""

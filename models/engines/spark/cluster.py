@@ -1,0 +1,150 @@
+"""The session with a cluster, and what of its errors a user can act on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+
+from models.errors import ConfigError, DataError, TrainingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pyspark.sql import DataFrame
+
+_DEFAULTS: Final = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.session.timeZone": "UTC",
+    # What is written is read once, on the same network; the other codecs load native code from /tmp.
+    "spark.sql.parquet.compression.codec": "uncompressed",
+    # Otherwise a row of too many fields passes where not all columns are asked for.
+    "spark.sql.csv.parser.columnPruning.enabled": "false",
+}
+_LOOPBACK: Final = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+_LOCAL_HOSTS: Final = {"127.0.0.1", "localhost", "::1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """How to reach a cluster.
+
+    Attributes:
+        master: such as ``spark://host:7077``, or ``local[2]`` for threads of this machine.
+        work: a directory that the driver and all executors see under the same path.
+        settings: further Spark settings by name; they win over ours.
+    """
+
+    master: str
+    work: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A session and a directory of its own for what passes between the driver and the executors."""
+
+    spark: SparkSession
+    directory: Path
+
+    def write(self, name: str, frame: DataFrame) -> Path:
+        """Have the executors write a table as Parquet; returns its directory.
+
+        Raises:
+            ConfigError: what they wrote is not to be seen from here.
+        """
+        path = self.directory / name
+        frame.write.parquet(path.as_uri())
+        if not parts(path):
+            raise ConfigError(
+                f"{path}: the executors have written what this process cannot see; give a --work-dir that "
+                "the driver and all executors share"
+            )
+        return path
+
+    def read(self, path: Path) -> DataFrame:
+        """A table that either side has written."""
+        return self.spark.read.parquet(path.as_uri())
+
+
+def parts(directory: Path) -> list[Path]:
+    """The files of a table in the order of its rows."""
+    return sorted(directory.glob("part-*.parquet"))
+
+
+@contextmanager
+def workspace(cluster: Cluster) -> Iterator[Workspace]:
+    """A session until the block ends; its directory is removed then.
+
+    Raises:
+        ConfigError: no session can be had.
+        DataError, TrainingError: what Spark says of a failure inside the block.
+    """
+    if not cluster.work.is_dir():
+        raise ConfigError(f"--work-dir {cluster.work}: there is no such directory; make it first")
+    directory = Path(tempfile.mkdtemp(prefix="foldrec-spark-", dir=cluster.work.resolve()))
+    try:
+        spark = _session(cluster)
+        try:
+            spark.sparkContext.setCheckpointDir((directory / "checkpoints").as_uri())
+            with _translated():
+                yield Workspace(spark, directory)
+        finally:
+            spark.stop()
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _session(cluster: Cluster) -> SparkSession:
+    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
+        raise ConfigError(
+            "Spark needs Java 17 or 21, and there is no `java` here; install it, or set JAVA_HOME"
+        )
+    builder = SparkSession.builder.master(cluster.master).appName("foldrec")
+    settings = {**_DEFAULTS, **(_LOOPBACK if _is_here(cluster.master) else {}), **cluster.settings}
+    for name, value in settings.items():
+        builder = builder.config(name, value)
+    try:
+        return builder.getOrCreate()
+    except (PySparkException, Py4JError) as error:
+        raise ConfigError(
+            f"--master {cluster.master}: no session with it can be had ({_said(error)}); check the address, "
+            "that the cluster runs the same version of Spark, and that Java is 17 or 21"
+        ) from error
+
+
+def _is_here(master: str) -> bool:
+    return master.startswith("local") or urlsplit(master).hostname in _LOCAL_HOSTS
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Spark's errors as ours: one line, without a traceback."""
+    try:
+        yield
+    except PySparkException as error:
+        said = _said(error)
+        if error.getCondition() == "PATH_NOT_FOUND":
+            raise DataError(f"{said} Check the path, and that all executors see it") from error
+        raise TrainingError(
+            f"Spark gave up: {said}; nothing was published. The logs of the executors say more"
+        ) from error
+    except Py4JError as error:
+        raise TrainingError(f"Spark gave up: {_said(error)}; nothing was published") from error
+
+
+def _said(error: Exception) -> str:
+    """The first line of what Java or Spark said, and of its cause if it has one."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    causes = [line for line in lines if line.startswith("Caused by:")]
+    return " ".join(dict.fromkeys([*lines[:1], *causes[-1:]])) or type(error).__name__

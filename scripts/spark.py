@@ -1,0 +1,41 @@
+"""How command lines name a Spark cluster. Spark is an extra: nothing needs it until it is asked for."""
+
+from __future__ import annotations
+
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from models.dataset_directory import DESCRIPTION
+from models.errors import ConfigError
+from scripts.recipe import settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from models.engines.spark.cluster import Cluster
+
+
+def spark_cluster(master: str | None, work_dir: Path | None, settings: Sequence[str]) -> Cluster:
+    """The cluster that the options name.
+
+    Raises:
+        ConfigError: none is named, or pyspark is not installed.
+    """
+    if master is None:
+        raise ConfigError(
+            "--engine spark needs a --master: spark://host:7077, or local[2] for two threads of this machine"
+        )
+    if find_spec("pyspark") is None:
+        raise ConfigError("--engine spark needs pyspark; install foldrec[spark], and Java 17 or 21")
+    from models.engines.spark.cluster import Cluster  # noqa: PLC0415 - an extra
+
+    values = {name: str(value) for name, value in settings_of(settings, "--spark-conf").items()}
+    return Cluster(master, work_dir or Path(tempfile.gettempdir()), values)
+
+
+def is_described(interactions: str, cluster: Cluster | None) -> bool:
+    """Whether a path is a directory of scripts.fetch; for Spark, any other directory is a table in parts."""
+    path = Path(interactions)
+    return path.is_dir() if cluster is None else (path / DESCRIPTION).is_file()
