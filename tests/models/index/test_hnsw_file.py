@@ -41,12 +41,9 @@ def test_it_is_the_graph_that_hnswlib_loads(tmp_path_factory, n_vectors, m, seed
     for ef in (1, 30):
         theirs.set_ef(ef)
         ours.set_ef(ef)
-        k = min(ef, n_vectors)
-        for query in vectors[:5]:
-            for expected, found in zip(
-                theirs.knn_query(query, k, 1), ours.knn_query(query, k, 1), strict=True
-            ):
-                np.testing.assert_array_equal(found, expected)
+        # k = 1: with few links hnswlib's walk may not reach more.
+        for expected, found in zip(theirs.knn_query(vectors, 1), ours.knn_query(vectors, 1), strict=True):
+            np.testing.assert_array_equal(found, expected)
     assert (ours.element_count, ours.M, ours.ef_construction) == (n_vectors, m, theirs.ef_construction)
     ours.save_index(str(directory / "again"))
     theirs.save_index(str(directory / "theirs"))
