@@ -10,6 +10,7 @@
         ├── AdminOffError             404
         ├── MethodNotAllowedError     405
         ├── UnknownModelError         404
+        ├── NoReportError             404
         ├── CursorExpiredError        410
         ├── BodyTooLargeError         413
         ├── UnsupportedMediaTypeError 415
@@ -51,6 +52,7 @@ class Kind(Enum):
     UNKNOWN_USER = 404, "Unknown user"
     UNKNOWN_ITEM = 404, "Unknown item"
     UNKNOWN_MODEL = 404, "Unknown model version"
+    NO_REPORT = 404, "No evaluation report"
     NOT_FOUND = 404, "No such resource"
     METHOD_NOT_ALLOWED = 405, "Method not allowed"
     ARTIFACT_REFUSED = 409, "The artifact cannot be served"
@@ -118,6 +120,16 @@ class MethodNotAllowedError(ServiceError):
 
 class UnknownModelError(ServiceError):
     """A model version is asked for that is neither served nor compared with."""
+
+
+class NoReportError(ServiceError):
+    """No evaluation report is kept with the model."""
+
+    def __init__(self, version: str) -> None:
+        super().__init__(
+            f"no evaluation report is kept with model {version}: python -m scripts.evaluate --attach-to "
+            "keeps one there"
+        )
 
 
 class CursorExpiredError(ServiceError):
@@ -198,6 +210,8 @@ def problem_of(error: Exception) -> Problem:  # noqa: C901, PLR0911, PLR0912 - o
             return Problem(Kind.METHOD_NOT_ALLOWED, text, headers=((b"allow", error.allow.encode()),))
         case UnknownModelError():
             return Problem(Kind.UNKNOWN_MODEL, text)
+        case NoReportError():
+            return Problem(Kind.NO_REPORT, text)
         case CursorExpiredError():
             return Problem(Kind.CURSOR_EXPIRED, text)
         case BodyTooLargeError():

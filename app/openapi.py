@@ -70,6 +70,11 @@ _EXAMPLES = {
         "model '20260101T000000Z-0000' is not loaded here: 20261121T083000Z-1f3a is served, and nothing is "
         "compared with it (FOLDREC_COMPARE_WITH)",
     ),
+    Kind.NO_REPORT: Problem(
+        Kind.NO_REPORT,
+        "no evaluation report is kept with model 20261121T083000Z-1f3a: python -m scripts.evaluate "
+        "--attach-to keeps one there",
+    ),
     Kind.NOT_FOUND: Problem(
         Kind.NOT_FOUND, "admin is off on this service: start it with FOLDREC_ADMIN_KEY set"
     ),

@@ -18,6 +18,7 @@ from app.answers.ordering import Ordering
 from app.answers.pairs import Pairs
 from app.answers.personal import PersonalLists
 from app.answers.what_if import WhatIf
+from models.artifact import report_path
 
 if TYPE_CHECKING:
     from app.snapshot import Snapshot
@@ -45,6 +46,7 @@ class Recommender:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
+        self._report = report_path(snapshot.artifact.directory)
         catalogue = Catalogue(snapshot)
         explanations = Explanations(snapshot, catalogue)
         directions = ItemDirections(snapshot)
@@ -79,4 +81,12 @@ class Recommender:
             **card,
             "loaded_at": self.snapshot.loaded_at.isoformat(),
             "live_recall": self.snapshot.live_recall(),
+            "has_report": self._report.is_file(),
         }
+
+    def report(self) -> bytes | None:
+        """The evaluation report that is kept with the model; None where there is none."""
+        try:
+            return self._report.read_bytes()
+        except FileNotFoundError:
+            return None

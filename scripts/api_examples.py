@@ -133,6 +133,12 @@ def endpoints(seeds: Seeds) -> list[Example]:
         Example("GET /items", f"/items?query={seeds.words}&k=2", "Items by title:"),
         Example("GET /map", "/map", "Where the items lie, for pictures:"),
         Example("GET /model", "/model", "What is being served, and how good it is:"),
+        Example(
+            "GET /model/report",
+            "/model/report",
+            "Its evaluation report, where `scripts.evaluate --attach-to` has kept one with it; here none is:",
+            status=404,
+        ),
         Example("GET /live", "/live", "The process is up:"),
         Example("GET /ready", "/ready", "A model is loaded:"),
         Example("GET /metrics", "/metrics", "For Prometheus:"),
@@ -157,6 +163,7 @@ def problems(seeds: Seeds) -> dict[str, Example]:
         "unknown-model": Example(
             "GET /similar", f"/similar?item_id={seeds.item}&model_version=20260101T000000Z-0000", status=404
         ),
+        "no-report": Example("GET /model/report", "/model/report", status=404),
         "not-found": Example("GET /recommended", "/recommended", status=404),
         "method-not-allowed": Example("DELETE /model", "/model", status=405),
         "artifact-refused": Example(

@@ -37,6 +37,7 @@ from models.families.base import FittedModel
 from models.families.ease import MOST_ITEMS
 from models.posterior_check import check_posterior
 from models.registry import EVALUATED, configure
+from scripts.attached_report import Destination
 from scripts.candidates import candidate
 from scripts.covers import fetch_covers
 from scripts.evaluation_report import EyeTest, LookedAt, Report, render_html
@@ -125,6 +126,13 @@ def _evaluate(
     resamples: Annotated[int, typer.Option(min=100, help="Of the bootstrap.")] = 2000,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write everything there.")] = None,
     html_path: Annotated[Path | None, typer.Option("--html", help="Write a report there.")] = None,
+    attach_to: Annotated[
+        Path | None,
+        typer.Option(
+            help="Artifacts whose current version is one of these recipes, trained on this table: keep the "
+            "report with it, for GET /model/report."
+        ),
+    ] = None,
     learning_curves: Annotated[
         bool, typer.Option(help="Also fit with 1, 2, 4, … iterations, for the report.")
     ] = True,
@@ -137,6 +145,10 @@ def _evaluate(
 ) -> None:
     console = Console(highlight=False)
     chosen, iterated = _candidates(recipe, family, set_, seed)
+    attached = None if attach_to is None else Destination.current(attach_to)
+    if attached is not None:
+        attached.check_is_among(chosen)
+    has_page = html_path is not None or attached is not None
     for path in (json_path, html_path):
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,6 +174,8 @@ def _evaluate(
     )
     console.print(reading.report, markup=False, soft_wrap=True)
     dataset = reading.dataset
+    if attached is not None:
+        attached.check_is_of(dataset)
     check_list_length(k, len(dataset.items))
     names = [name.value for name in metric]
     check_possible(names, dataset, definition)
@@ -170,15 +184,15 @@ def _evaluate(
         with named(each):
             EVALUATED[each.family].make(configure(each.family, each.config)).check(dataset)
     with _bar(console) as watcher:
-        watcher.checks_posteriors = json_path is not None or html_path is not None
-        if html_path is not None:
+        watcher.checks_posteriors = json_path is not None or has_page
+        if has_page:
             popularity = next(divided.rounds()).training.popularity()
             watcher.looked_at = well_known(popularity, min(eye_test, len(dataset.items)))
         candidates = _with_baselines(chosen, len(dataset.items), seed)
         comparison = compare(candidates, divided, k=k, resamples=resamples, watcher=watcher)
         check_measures(names, comparison.results, k)
         curves: dict[str, list[CurvePoint]] = {}
-        if html_path is not None and learning_curves:
+        if has_page and learning_curves:
             first = next(divided.rounds())
             curves = {each.name: learning_curve(each, first, k, watcher) for each in iterated}
     for line in rounds_lines(comparison):
@@ -191,12 +205,24 @@ def _evaluate(
         posteriors=watcher.posteriors,
         eye_test=_eye_test(watcher, dataset, console if images else None),
     )
+    for path in _written(report, json_path, html_path, attached):
+        console.print(f"wrote {path}", markup=False, soft_wrap=True)
+
+
+def _written(
+    report: Report, json_path: Path | None, html_path: Path | None, attached: Destination | None
+) -> Iterator[Path]:
+    """Write a report everywhere where it is to be."""
     if json_path is not None:
         json_path.write_text(report.model_dump_json(indent=1, exclude={"eye_test"}) + "\n", encoding="utf-8")
-        console.print(f"wrote {json_path}", markup=False, soft_wrap=True)
-    if html_path is not None:
-        html_path.write_text(render_html(report), encoding="utf-8")
-        console.print(f"wrote {html_path}", markup=False, soft_wrap=True)
+        yield json_path
+    if html_path is not None or attached is not None:
+        page = render_html(report)
+        if html_path is not None:
+            html_path.write_text(page, encoding="utf-8")
+            yield html_path
+        if attached is not None:
+            yield attached.attach(page)
 
 
 def _candidates(

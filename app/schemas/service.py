@@ -48,6 +48,9 @@ class ServedModel(ModelCard):
         dict[Literal["recommend", "similar"], LiveRecall],
         Field(description="of each index that searches a graph; none where FOLDREC_RECALL_SAMPLE is 0"),
     ]
+    has_report: Annotated[
+        bool, Field(description="`GET /model/report` has an evaluation report of it", examples=[False])
+    ]
     compared: Annotated[ComparedModel | None, Field(description="null where FOLDREC_COMPARE_WITH is not set")]
 
 

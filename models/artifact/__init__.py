@@ -19,7 +19,8 @@ One directory per version, ``<root>/<version>/``, and ``<root>/CURRENT`` naming 
 ``recommend.hnsw``, ``similar.hnsw``           index files, where the search is not exact
 =============================================  ======================================================
 
-A version never changes once it has its name. No file holds a pickle.
+A version never changes once it has its name. No file holds a pickle. ``<root>/<version>.report.html`` is what
+`scripts.evaluate` says of it, if it was asked to.
 """
 
 from models.artifact.arrays import StoredLists
@@ -34,6 +35,7 @@ from models.artifact.manifest import (
     TrainingRecord,
 )
 from models.artifact.reader import Artifact, open_artifact
+from models.artifact.report import attach_report, report_path
 from models.artifact.store import (
     CurrentMarker,
     current_marker,
@@ -57,11 +59,13 @@ __all__ = [
     "StoredLists",
     "TopListsCard",
     "TrainingRecord",
+    "attach_report",
     "current_marker",
     "current_version",
     "open_artifact",
     "prune",
     "publish",
+    "report_path",
     "set_current",
     "versions",
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from models.artifact.durable import exclusive_lock, remove_directory, remove_unfinished, replace_file
 from models.artifact.manifest import VERSION_PATTERN
+from models.artifact.report import report_path
 from models.errors import ArtifactError, ConfigError, NoArtifactError
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def prune(root: Path, *, keep: int) -> list[str]:
             doomed = ranked[:-keep]
             for version in doomed:
                 remove_directory(root / version)
+                report_path(root / version).unlink(missing_ok=True)
     except OSError as error:
         raise ArtifactError(f"{root}: cannot prune ({error}); see who owns the directory") from error
     return doomed

@@ -199,7 +199,7 @@ def test_error_is_a_problem_document(case: Case, start: Callable[..., Any]) -> N
 
 def test_every_kind_has_a_case() -> None:
     """No kind of problem goes without a request that causes it."""
-    elsewhere = {Kind.TOO_BUSY, Kind.CURSOR_EXPIRED}  # test_overload.py, test_pages.py
+    elsewhere = {Kind.TOO_BUSY, Kind.CURSOR_EXPIRED, Kind.NO_REPORT}  # test_{overload,pages,report}.py
     assert {case.kind for case in CASES} | elsewhere == set(Kind)
 
 

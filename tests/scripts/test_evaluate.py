@@ -11,8 +11,10 @@ import httpx
 import numpy as np
 import pytest
 
+from models.artifact import current_version, open_artifact, report_path
 from scripts.covers import fetch_covers
 from scripts.evaluate import main
+from scripts.train import main as train
 from tests.models.strategies import clustered_table
 
 NASTY = "<script>alert('ü')</script> & $x$"
@@ -113,6 +115,57 @@ def test_the_page_needs_nothing_else_and_escapes_titles(run, tables, tmp_path):
     assert all(reference.startswith("#") for reference in page.references)
     assert "url(http" not in text
     assert f"{NASTY} 1" in page.text
+
+
+ATTACHED = ("--split", "leave-k-out", "--no-learning-curves", "--eye-test", "0")
+
+
+@pytest.fixture
+def trained(tables, tmp_path):
+    """Artifacts with a version of als by four factors, and the directory of that version."""
+    words = ("--value-column", "stars", "--time-column", "at", "--family", "als", "--set", "factors=4")
+    status = train(["--interactions", str(tables[0]), *words, "--artifacts", str(tmp_path / "artifacts")])
+    assert status == 0
+    return tmp_path / "artifacts", tmp_path / "artifacts" / current_version(tmp_path / "artifacts")
+
+
+def test_the_page_is_kept_with_the_version_that_it_is_about(run, trained, tmp_path):
+    """The file beside the version is the page, and the version is as whole as before."""
+    artifacts, version = trained
+    html_path = tmp_path / "report.html"
+    status, printed = run(*ATTACHED, "--html", str(html_path), "--attach-to", str(artifacts))
+    assert status == 0, printed
+    path = report_path(version)
+    assert path.read_bytes() == html_path.read_bytes()
+    assert f"wrote {path}" in printed
+    open_artifact(version)
+
+
+def test_a_page_about_other_models_is_not_kept(run, trained):
+    """Another family or another configuration than the version's: refused before anything is fitted."""
+    artifacts, version = trained
+    for words in (("--family", "svd"), ("--family", "als", "--set", "factors=3")):
+        status, printed = run(*ATTACHED, *words, "--attach-to", str(artifacts), families=())
+        assert status == 1
+        assert f"{version} is of family als with factors 4" in " ".join(printed.split())
+        assert not report_path(version).exists()
+
+
+def test_a_page_about_other_interactions_is_not_kept(run, trained):
+    """Without the times it is another dataset."""
+    artifacts, version = trained
+    words = ("--split", "folds", "--attach-to", str(artifacts))
+    status, printed = run(*words, columns=("--value-column", "stars"))
+    assert status == 1
+    assert "was trained on other interactions" in " ".join(printed.split())
+    assert not report_path(version).exists()
+
+
+def test_artifacts_without_a_version_have_no_page_to_keep(run, tmp_path):
+    """Nothing published: the remedy is to train."""
+    status, printed = run(*ATTACHED, "--attach-to", str(tmp_path / "nothing"))
+    assert status == 1
+    assert "train a model" in " ".join(printed.split())
 
 
 def test_curves_and_eye_test_can_be_left_out(run, tmp_path):
