@@ -11,6 +11,7 @@ References:
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 import implicit.gpu
@@ -55,6 +56,17 @@ class IALSImplicitConfig(FamilyConfig):
     """How values become confidence: `linear`, `log` or `bm25`, by name or with their own parameters."""
 
 
+def _why_no_cuda() -> str:
+    """What keeps `implicit` from using a GPU."""
+    if not implicit.gpu.HAS_RMM:
+        return "rmm-cu13 is not installed"
+    try:
+        importlib.import_module("implicit.gpu._cuda").get_device_count()
+    except (ImportError, RuntimeError) as error:
+        return str(error)
+    return "there was none when this process started"
+
+
 class IALSImplicit:
     """Implicit-feedback ALS by `implicit`."""
 
@@ -65,7 +77,8 @@ class IALSImplicit:
         """Refuse a dataset; see `models.families.base.Family.check`."""
         if device == "cuda" and not implicit.gpu.HAS_CUDA:
             raise ConfigError(
-                "device cuda was asked for, but `implicit` finds no CUDA here; use --device cpu"
+                f"device cuda was asked for, but `implicit` finds no CUDA here: {_why_no_cuda()}; "
+                "see docs/algorithms.md for what it needs, or use --device cpu"
             )
         check_not_all_zero("ials_implicit", dataset)
         check_factors(self.config.factors, dataset.shape)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from implicit.als import AlternatingLeastSquares
@@ -9,6 +12,7 @@ from numpy.testing import assert_allclose
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
+from models.errors import ConfigError
 from models.families.ials_implicit import IALSImplicit, IALSImplicitConfig
 from tests import reference
 from tests.models.strategies import clustered_table, make_dataset
@@ -74,3 +78,63 @@ def test_it_ends_where_no_single_row_can_improve(table, dataset):
     for _ in range(30):
         step = users + 1e-2 * rng.normal(size=users.shape)
         assert reference.implicit_objective(confidence, step, items, 0.5) > least
+
+
+class OnDevice:
+    """A matrix that has to be fetched from a device, as those of `implicit.gpu` have."""
+
+    def __init__(self, array):
+        self._array = array
+
+    def to_numpy(self):
+        """The matrix in the host's memory."""
+        return self._array.copy()
+
+
+def test_what_a_gpu_trained_is_treated_like_what_the_cpu_trained(dataset, monkeypatch):
+    """Factors that lie on a device end in the same model: fetched, and swept by our own solver.
+
+    A stand-in for the device: there is none where tests run.
+    """
+
+    def trainer(*, use_gpu, **options):
+        assert use_gpu
+        model = AlternatingLeastSquares(use_gpu=False, **options)
+        trained = model.fit
+
+        def fit_on_device(*args, **keywords):
+            trained(*args, **keywords)
+            model.item_factors = OnDevice(model.item_factors)
+
+        model.fit = fit_on_device
+        return model
+
+    expected = fit(dataset)
+    monkeypatch.setattr("implicit.gpu.HAS_CUDA", True)
+    monkeypatch.setattr("models.families.ials_implicit.AlternatingLeastSquares", trainer)
+    config = IALSImplicitConfig(factors=8, regularization=0.5)
+    found = IALSImplicit(config).fit(dataset, rng=np.random.default_rng(0), device="cuda")
+    assert_allclose(found.items.factors, expected.items.factors, rtol=1e-6)  # the same trainer twice
+    assert_allclose(found.user_factors, expected.user_factors, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("has_rmm", "extension", "reason"),
+    [
+        (False, None, "rmm-cu13 is not installed"),
+        (True, None, "'implicit.gpu._cuda'|import of implicit.gpu._cuda"),
+        (True, "driver version is insufficient", "driver version is insufficient"),
+    ],
+)
+def test_the_error_says_what_keeps_the_gpu_from_use(dataset, monkeypatch, has_rmm, extension, reason):
+    """A missing package, an extension that does not load and a missing driver are told apart."""
+
+    def no_devices():
+        raise RuntimeError(extension)
+
+    monkeypatch.setattr("implicit.gpu.HAS_CUDA", False)
+    monkeypatch.setattr("implicit.gpu.HAS_RMM", has_rmm)
+    loaded = None if extension is None else SimpleNamespace(get_device_count=no_devices)
+    monkeypatch.setitem(sys.modules, "implicit.gpu._cuda", loaded)
+    with pytest.raises(ConfigError, match=reason):
+        IALSImplicit(IALSImplicitConfig()).check(dataset, device="cuda")
