@@ -12,6 +12,12 @@ export class Problem extends Error {
   }
 }
 
+/** Have a refusal shown. What was given up is nobody's concern; a defect of the page is thrown on. */
+export function told(error, show) {
+  if (error instanceof Problem) show(error);
+  else if (error.name !== "AbortError") throw error;
+}
+
 const RETRY_SECONDS = 3;
 let key = null; // in memory only
 let keyed = null; // the question for the key, while it is open
@@ -42,7 +48,7 @@ export async function ask(request, signal) {
       await (reply.status === 503 ? notice.notReady : notice.busy)(seconds);
     } else {
       notice.well();
-      noteVersion(reply.headers.get("X-Model-Version"));
+      if (!request.other) noteVersion(reply.headers.get("X-Model-Version"));
       if (reply.ok) return reply.answer;
       throw new Problem(reply.status, reply.answer);
     }
@@ -51,10 +57,9 @@ export async function ask(request, signal) {
 
 // The reply with its JSON and the key that was used; null where none came, or not all of it.
 async function sent({ method, path, body, priority }, signal) {
-  const headers = {};
-  if (body) headers["Content-Type"] = "application/json";
   const used = key;
-  if (used !== null) headers["X-API-Key"] = used;
+  const headers = withKey();
+  if (body) headers["Content-Type"] = "application/json";
   try {
     const reply = await fetch(address(path), {
       method, headers, signal, priority, body: body && JSON.stringify(body), cache: "no-cache",
@@ -65,6 +70,17 @@ async function sent({ method, path, body, priority }, signal) {
     if (error.name === "AbortError") throw error;
     return null;
   }
+}
+
+const withKey = () => (key === null ? {} : { "X-API-Key": key });
+
+/** Follow a link to a page that may need the key: no link can send one, so the page is then saved as a file. */
+export async function follow(event) {
+  if (key === null) return;
+  event.preventDefault();
+  const page = await fetch(event.target.href, { headers: withKey() });
+  const href = URL.createObjectURL(await page.blob());
+  Object.assign(document.createElement("a"), { href, download: "report.html" }).click();
 }
 
 /** Ask for the key, once for however many requests want it. */

@@ -1,7 +1,7 @@
 // What is known of items: titles from every answer, metadata once each, covers drawn from titles.
 
 import { ask, changes, get } from "./api.js";
-import { el, svg } from "./dom.js";
+import { el, place, svg } from "./dom.js";
 
 const titles = new Map();
 const metadata = new Map(); // item id -> promise of the answer of GET /items/{item_id}
@@ -27,7 +27,7 @@ export function details(id) {
 
 export const itemRequest = (id) => ({ ...get(`items/${encodeURIComponent(id)}`), priority: "low" });
 
-export const itemLink = (id) => el("a", { href: `#item/${encodeURIComponent(id)}` }, titleOf(id));
+export const itemLink = (id) => el("a", { href: place("item", id) }, titleOf(id));
 
 /** "1977 · Action, Adventure", or nothing. */
 export function subtitle(fields) {

@@ -4,6 +4,9 @@ const SVG = "http://www.w3.org/2000/svg";
 
 export const byId = (id) => document.getElementById(id);
 
+/** Where a panel shows an item or a user. */
+export const place = (panel, id) => `#${panel}/${encodeURIComponent(id)}`;
+
 /** Make an element. `attributes`: on… listens, style is an object, false and undefined are left out. */
 export function el(tag, attributes = {}, ...children) {
   return fill(document.createElement(tag), attributes, children);
@@ -23,6 +26,15 @@ function fill(element, attributes, children) {
   }
   element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
+}
+
+/** Pairs of a name and a value, any JSON. */
+export const facts = (pairs) => el("dl", {}, pairs.map(([name, value]) => [el("dt", {}, name), el("dd", {}, shown(value))]));
+
+function shown(value) {
+  if (Array.isArray(value)) return value.join(", ");
+  if (value === null) return "–";
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
 /** Tell a screen reader, without moving anything. */

@@ -1,22 +1,25 @@
 // "Around an item": what is known of it, and what is near it.
 
-import { ask, get, Problem } from "./api.js";
+import { ask, get, told } from "./api.js";
+import { beside } from "./beside.js";
 import { cover, itemRequest, learn } from "./catalogue.js";
 import { curlButton } from "./curl.js";
-import { byId, count, el, say } from "./dom.js";
+import { byId, count, el, facts, place, say } from "./dom.js";
 import { entries } from "./list.js";
 import { rate, STRENGTHS } from "./profile.js";
 import { search } from "./search.js";
 
 const K = 12;
+const FANS = 20;
 
 let requests = {};
 let underway = new AbortController();
 
 export function setUp() {
-  search(byId("item-search"), "Search for an item", (id) => (location.hash = `#item/${encodeURIComponent(id)}`));
+  search(byId("item-search"), "Search for an item", (id) => (location.hash = place("item", id)));
   byId("item-tools").append(curlButton(() => requests.item));
   byId("similar-tools").append(curlButton(() => requests.similar));
+  byId("fans-tools").append(curlButton(() => requests.fans));
 }
 
 export async function show(id) {
@@ -26,19 +29,23 @@ export async function show(id) {
     return;
   }
   const mine = (underway = new AbortController());
-  requests = { item: itemRequest(id), similar: get("similar", { item_id: id, k: K, explain: true }) };
+  const item = itemRequest(id);
+  requests = { item, similar: get("similar", { item_id: id, k: K, explain: true }), fans: get(`${item.path}/users`, { k: FANS }) };
   byId("item-columns").hidden = false;
   try {
     const [item, similar] = await Promise.all([ask(requests.item, mine.signal), ask(requests.similar, mine.signal)]);
     learn(item);
     draw(item, similar);
+    await Promise.all([
+      ask(requests.fans, mine.signal).then(drawFans),
+      beside("similar", requests.similar, mine.signal, (answer) => entries(answer.items, { plain: true })),
+    ]);
   } catch (error) {
-    if (error.name === "AbortError") return;
-    if (!(error instanceof Problem)) throw error;
-    byId("item-name").textContent = id;
-    byId("item-card").replaceChildren(el("p", { class: "about" }, error.message));
-    byId("similar").replaceChildren();
-    byId("similar-about").textContent = "";
+    told(error, ({ message }) => {
+      byId("item-name").textContent = id;
+      byId("item-card").replaceChildren(el("p", { class: "about" }, message));
+      for (const rest of ["similar-about", "similar", "similar-other", "fans-about", "fans"]) byId(rest).replaceChildren();
+    });
   }
 }
 
@@ -48,10 +55,7 @@ function draw(item, similar) {
   byId("item-name").textContent = name;
   byId("item-card").replaceChildren(el("div", { class: "known" },
     cover(item.item_id),
-    el("dl", {},
-      pair("Id", item.item_id),
-      pair("Had by", `${count(item.interactions, "interaction")} in the training data`),
-      Object.entries(fields).map(([field, value]) => pair(field, shown(value))))),
+    facts([["Id", item.item_id], ["Had by", `${count(item.interactions, "interaction")} in the training data`], ...Object.entries(fields)])),
     el("p", {}, el("button", { type: "button", onclick: () => {
       rate(item.item_id, STRENGTHS);
       location.hash = "#new";
@@ -63,10 +67,10 @@ function draw(item, similar) {
   say(`${name}: ${count(similar.items.length, "similar item")}`);
 }
 
-const pair = (name, value) => [el("dt", {}, name), el("dd", {}, value)];
-
-function shown(value) {
-  if (Array.isArray(value)) return value.join(", ");
-  if (value === null) return "–";
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
+function drawFans({ total, users }) {
+  const order = users.some(({ value }) => value !== users[0].value) ? " The largest values first." : "";
+  byId("fans-about").textContent = `${count(total, "user")} of the training data.${order}`;
+  byId("fans").replaceChildren(...users.map(({ user_id: id, value }) =>
+    el("a", { href: place("user", id) }, id, order && el("span", { class: "sub" }, ` ${value}`))));
 }
+

@@ -46,7 +46,7 @@ export function entries(items, { palette = new Map(), actions, moves, counted = 
   for (const item of items) for (const each of [item, ...(item.because ?? [])]) learn(each);
   const scale = plain || counted ? null : extent(items);
   const most = Math.max(...items.map((item) => Math.abs(item.score)), 1e-12);
-  return items.map((item) => el("li", { class: "item" },
+  return items.map((item) => el("li", { class: "item", "data-item": item.item_id },
     cover(item.item_id),
     el("div", { class: "what" },
       el("div", { class: "line" },

@@ -1,9 +1,9 @@
 // The map of items on a canvas: pan, zoom, and whoever was looked at last lit up.
 
-import { ask, changes, get, Problem } from "./api.js";
-import { learn } from "./catalogue.js";
+import { ask, changes, get, told } from "./api.js";
+import { itemLink, learn } from "./catalogue.js";
 import { curlButton } from "./curl.js";
-import { byId, count, el, whole } from "./dom.js";
+import { byId, count, el, place, whole } from "./dom.js";
 import { spotlight } from "./profile.js";
 import { search } from "./search.js";
 
@@ -59,9 +59,7 @@ export async function show() {
     measure();
     if (!places) take(await ask(request));
   } catch (error) {
-    if (!(error instanceof Problem)) throw error;
-    byId("map-about").textContent = error.status === 404 ? "This version of the service has no map of its items." : error.message;
-    return;
+    told(error, ({ message }) => (byId("map-about").textContent = message));
   }
   draw();
 }
@@ -220,8 +218,7 @@ function listInView() {
     const [x, y] = [across(position), downward(position)];
     if (x >= 0 && y >= 0 && x <= size.width && y <= size.height) found.push(position);
   }
-  byId("map-in-view").replaceChildren(...found.map((position) =>
-    el("a", { href: `#item/${encodeURIComponent(places.ids[position])}` }, places.titles[position])));
+  byId("map-in-view").replaceChildren(...found.map((position) => itemLink(places.ids[position])));
 }
 
 function zoom(factor, x = size.width / 2, y = size.height / 2) {
@@ -280,7 +277,7 @@ function up(event) {
   pointers.delete(event.pointerId);
   if (!places || !mine || mine.travelled > 5 || event.type !== "pointerup") return;
   const position = nearest(event.offsetX, event.offsetY);
-  if (position >= 0) location.hash = `#item/${encodeURIComponent(places.ids[position])}`;
+  if (position >= 0) location.hash = place("item", places.ids[position]);
 }
 
 function point(position) {

@@ -1,8 +1,8 @@
 // The model card: GET /model, as a person reads it.
 
-import { ask, changes, get, Problem } from "./api.js";
+import { ask, changes, follow, get, Problem } from "./api.js";
 import { curlButton } from "./curl.js";
-import { byId, el, number, svg, whole } from "./dom.js";
+import { byId, el, facts, number, svg, whole } from "./dom.js";
 
 const request = get("model");
 let card = null; // a promise
@@ -36,6 +36,7 @@ export async function show() {
       ["Trained", `${date(served.created_at)} (${age(served.created_at)})`],
       ["Loaded", `${date(served.loaded_at)} (${age(served.loaded_at)})`],
       ["Seed", served.seed],
+      ...(served.compared ? [["Compared with", served.compared.error ?? `${served.compared.family}, ${served.compared.model_version}`]] : []),
     ]), curlButton(() => request)),
     panel("Data", facts([
       ["Interactions", whole(served.dataset.rows)],
@@ -44,12 +45,11 @@ export async function show() {
       ...(served.dataset.first_timestamp ? [["From", day(served.dataset.first_timestamp)], ["To", day(served.dataset.last_timestamp)]] : []),
       ["Fingerprint", `${String(served.dataset.sha256).slice(0, 16)}…`],
     ])),
-    quality(served.metrics),
+    quality(served.metrics, served.has_report),
     learning(served.training),
     retrieval(served.retrieval, served.live_recall),
     foldIn(served.fold_in),
-    panel("Configuration", facts(Object.entries(served.config ?? {}).map(([name, value]) =>
-      [name, typeof value === "object" && value !== null ? JSON.stringify(value) : String(value)]))),
+    panel("Configuration", facts(Object.entries(served.config ?? {}))),
     panel("Made with", facts(Object.entries(served.libraries ?? {}))),
   );
 }
@@ -57,27 +57,29 @@ export async function show() {
 const panel = (title, content, ...tools) => el("div", { class: "panel" },
   el("div", { class: "head" }, el("h2", {}, title), el("span", { class: "tools" }, ...tools)), content);
 
-const facts = (pairs) => el("dl", {}, pairs.map(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value))]));
-
 const sentence = (...text) => el("p", { class: "about" }, ...text);
 
-function quality(metrics) {
+function quality(metrics, reported) {
+  const report = reported && el("a", { href: "model/report", target: "_blank", onclick: follow }, "Evaluation report");
   if (!metrics?.model) {
-    return panel("Quality", sentence("Not measured: this model was trained without ", el("code", {}, "--holdout"), "."));
+    return panel("Quality", sentence("Not measured: this model was trained without ", el("code", {}, "--holdout"), "."), report);
   }
   const how = { latest: "the latest part of everybody's history", random: "a random part of everybody's history" };
-  const names = Object.keys(metrics.model);
-  const rest = ["model", "popularity", ...Object.keys(metrics).filter((name) => !["model", "popularity"].includes(name)
-    && typeof metrics[name] === "object" && metrics[name] !== null && names.some((each) => each in metrics[name]))];
-  const contenders = rest.filter((name) => metrics[name]);
+  const contenders = ["model", "popularity"];
+  const within = metrics.intervals ?? {};
   return panel("Quality", el("div", {},
     sentence(`Judged by ${how[metrics.holdout] ?? metrics.holdout}`, metrics.share ? ` (${Math.round(100 * metrics.share)} %)` : "",
       ", held out from a fit of its own."),
     el("table", { class: "figures" },
       el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Metric"), contenders.map((name) => el("th", { scope: "col" }, name)))),
-      el("tbody", {}, names.map((metric) => el("tr", {}, el("th", { scope: "row" }, metric),
-        contenders.map((name) => el("td", {}, typeof metrics[name][metric] === "number" ? number(metrics[name][metric]) : "–"))))))));
+      el("tbody", {}, Object.keys(metrics.model).map((metric) => el("tr", {}, el("th", { scope: "row" }, metric),
+        contenders.map((name) => figure(metrics[name][metric], within[name]?.[metric])))),
+        metrics.rmse && el("tr", {}, el("th", { scope: "row" }, "rmse"), figure(metrics.rmse, within.rmse), el("td", {}, "–")))),
+    within.level && sentence(`In small print: ${100 * within.level} % intervals, over users.`)), report);
 }
+
+const figure = (value, interval) => el("td", {}, typeof value === "number" ? number(value) : "–",
+  interval && el("span", { class: "sub" }, interval.map((end) => number(end)).join(" – ")));
 
 function learning(training) {
   const loss = training?.loss ?? [];

@@ -1,6 +1,6 @@
 // "Be somebody new": likes and dislikes in, recommendations and their reasons out, at once.
 
-import { ask, post, Problem } from "./api.js";
+import { ask, post, told } from "./api.js";
 import { itemLink, titleOf, details } from "./catalogue.js";
 import { curlButton } from "./curl.js";
 import { byId, count, el, number, replace, say } from "./dom.js";
@@ -53,9 +53,7 @@ async function update() {
   try {
     draw(await ask(last, mine.signal));
   } catch (error) {
-    if (error.name === "AbortError") return;
-    if (!(error instanceof Problem)) throw error;
-    refused(error);
+    told(error, refused);
   }
 }
 

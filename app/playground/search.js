@@ -1,6 +1,6 @@
 // A combobox over titles: GET /items?query=…, as one types.
 
-import { ask, get, Problem } from "./api.js";
+import { ask, get, told } from "./api.js";
 import { details, learn, subtitle, titleOf } from "./catalogue.js";
 import { byId, count, el, say } from "./dom.js";
 
@@ -53,9 +53,7 @@ export function search(container, label, chosen) {
       hint.textContent = found.length ? "" : `Nothing is called “${text}”. An item id works, too: press Enter.`;
       say(count(found.length, "match").replace("matchs", "matches"));
     } catch (error) {
-      if (error.name === "AbortError") return;
-      if (!(error instanceof Problem)) throw error;
-      hint.textContent = error.message;
+      told(error, ({ message }) => (hint.textContent = message));
     }
   }
 

@@ -1,9 +1,10 @@
 // "A known user": history beside recommendations, stored vector against folded-in one.
 
-import { ask, get, Problem } from "./api.js";
+import { ask, get, told } from "./api.js";
+import { beside } from "./beside.js";
 import { itemLink, learn } from "./catalogue.js";
 import { curlButton } from "./curl.js";
-import { byId, count, el, say } from "./dom.js";
+import { byId, count, el, place, say } from "./dom.js";
 import { colours, entries, provenance, weightiest } from "./list.js";
 import { spotlight } from "./profile.js";
 
@@ -17,7 +18,7 @@ let underway = new AbortController();
 export function setUp() {
   byId("user-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    location.hash = `#user/${encodeURIComponent(byId("user-id").value.trim())}`;
+    location.hash = place("user", byId("user-id").value.trim());
   });
   byId("history-tools").append(curlButton(() => requests.history));
   byId("user-tools").append(curlButton(() => requests.list));
@@ -39,20 +40,16 @@ export async function show(id) {
   try {
     const [history, list] = await Promise.all([ask(requests.history, mine.signal), ask(requests.list, mine.signal)]);
     byId("user-columns").hidden = false;
-    draw(history, list);
-    drawAlike(await ask(requests.alike, mine.signal).catch(unless404));
+    const entriesOf = draw(history, list);
+    await beside("user-list", requests.list, mine.signal, entriesOf);
+    drawAlike(await ask(requests.alike, mine.signal).catch((error) => told(error, () => {})));
   } catch (error) {
-    if (error.name === "AbortError") return;
-    if (!(error instanceof Problem)) throw error;
-    byId("user-columns").hidden = false;
-    byId("user-about").textContent = error.message;
-    byId("user-list").replaceChildren();
+    told(error, ({ message }) => {
+      byId("user-columns").hidden = false;
+      byId("user-about").textContent = message;
+      for (const list of ["user-list", "user-list-other"]) byId(list).replaceChildren();
+    });
   }
-}
-
-function unless404(error) {
-  if (error instanceof Problem) return { users: [] };
-  throw error;
 }
 
 function draw(history, list) {
@@ -69,9 +66,11 @@ function draw(history, list) {
       itemLink(id))),
     ...(had.length > HISTORY ? [el("li", { class: "sub" }, `and ${had.length - HISTORY} more`)] : []));
   byId("user-about").textContent = provenance(list, `By this user's stored vector. ${comparison(list.items)}`);
-  byId("user-list").replaceChildren(...entries(list.items, { palette, counted: list.source === "popular" }));
+  const entriesOf = (answer) => entries(answer.items, { palette, counted: answer.source === "popular" });
+  byId("user-list").replaceChildren(...entriesOf(list));
   Object.assign(spotlight, { history: had.map((item) => item.item_id), recommended: list.items.map((item) => item.item_id) });
   say(`${count(list.items.length, "recommendation")} for user ${list.user_id}`);
+  return entriesOf;
 }
 
 /** The score comes from the stored vector, the contributions from folding the history in anew. */
@@ -86,8 +85,9 @@ export function comparison(items) {
   return `Folding the history in anew gives scores that differ by up to ${largest.toPrecision(2)}.`;
 }
 
-function drawAlike({ users }) {
+function drawAlike(answer) {
+  const users = answer?.users ?? []; // an unknown user has none
   byId("alike").replaceChildren(...(users.length
-    ? users.map(({ user_id: id, score }) => el("a", { href: `#user/${encodeURIComponent(id)}`, title: `cosine ${score.toFixed(3)}` }, id))
+    ? users.map(({ user_id: id, score }) => el("a", { href: place("user", id), title: `cosine ${score.toFixed(3)}` }, id))
     : ["None."]));
 }

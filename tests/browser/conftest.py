@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from models.artifact import publish
+from models.artifact import attach_report, current_version, publish, versions
 from models.dataset import Dataset
 from models.ids import IdMap
 from models.registry import configure
@@ -32,6 +32,10 @@ NASTY = [
     'O\'Neill & "Sons" </textarea>',
     "Amélie à la plage – Ünïcode 東京",
 ]
+
+REPORT = """<!doctype html><title>Evaluation</title><style>h1 { color: rgb(1, 2, 3) }</style>
+<h1>Three models</h1><script>document.title = "hacked"</script><img src="https://pictures.example/1.png">"""
+"""A report that tries what it must not."""
 
 
 def dataset(n_users: int, n_items: int, n_groups: int, per_user: int, titles: list[str]) -> Dataset:
@@ -139,16 +143,25 @@ def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
 
 @pytest.fixture(scope="session")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small model with titles that are traps. Not to be changed."""
+    """A small model with titles that are traps, a report of it, and an older one. Not to be changed."""
     root = tmp_path_factory.mktemp("artifacts")
-    publish_one(root, dataset(80, 60, 3, 12, NASTY), factors=8)
+    table = dataset(80, 60, 3, 12, NASTY)
+    publish_one(root, table, family="svd", factors=4)
+    current = publish_one(root, table, factors=8)
+    attach_report(root / current, REPORT)
     return root
 
 
 @pytest.fixture(scope="session")
-def service(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    """The small model, served."""
-    with running(artifacts, tmp_path_factory.mktemp("log") / "log") as process:
+def older(artifacts: Path) -> str:
+    """The version that is not served, but compared with."""
+    return next(version for version in versions(artifacts) if version != current_version(artifacts))
+
+
+@pytest.fixture(scope="session")
+def service(artifacts: Path, older: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """The small model, served, with the older one beside it."""
+    with running(artifacts, tmp_path_factory.mktemp("log") / "log", compare_with=older) as process:
         yield process
 
 

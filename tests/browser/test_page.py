@@ -22,8 +22,8 @@ pytestmark = pytest.mark.browser
 
 PANELS = {
     "new": "#new-list .item",
-    "user/u7": "#user-list .item",
-    "item/i9": "#similar .item",
+    "user/u7": "#user-list-other .item",
+    "item/i9": "#similar-other .item",
     "map": "#map-in-view a",
     "model": "#model-cards .panel",
 }
@@ -172,7 +172,7 @@ def test_pictures_come_from_allowed_hosts_only(
                 "https://pictures.example/**",
                 lambda route: route.fulfill(body=picture, content_type="image/png"),
             )
-            page = opened(one, "item/i9")
+            page = one.open("item/i9")
             page.locator("#similar .cover").first.wait_for()
             page.wait_for_load_state("networkidle")
             if pictures:

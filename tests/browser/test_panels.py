@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.browser.conftest import NASTY, Visit, until
+from models.artifact import current_version
+from tests.browser.conftest import NASTY, REPORT, Visit, dataset, publish_one, until
+from tests.service_process import running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,6 +171,76 @@ def test_item_is_shown_with_what_is_like_it(playground: Visit, api: httpx.Client
     until(page, f"location.hash === '#item/{expected['items'][0]['item_id']}'")
 
 
+def test_who_has_an_item_is_shown(playground: Visit, api: httpx.Client) -> None:
+    """The users with the largest values and how many there are in all; each leads to that user's panel."""
+    page = playground.open("item/i9")
+    page.locator("#fans a").first.wait_for()
+    expected = api.get("/items/i9/users", params={"k": 20}).json()
+    assert len({user["value"] for user in expected["users"]}) > 1
+    shown = [(user["user_id"], f"{user['value']:g}") for user in expected["users"]]
+    assert [tuple(link.inner_text().split()) for link in page.locator("#fans a").all()] == shown
+    assert f"{expected['total']} users" in page.inner_text("#fans-about")
+    page.locator("#fans a").first.click()
+    until(page, f"location.hash === '#user/{shown[0][0]}'")
+    page.locator("#user-list .item").first.wait_for()
+
+
+@pytest.mark.parametrize(
+    ("panel", "name", "path"),
+    [
+        ("item/i9", "similar", "/similar?item_id=i9&k=12"),
+        ("user/u7", "user-list", "/recommend?user_id=u7&k=10"),
+    ],
+)
+def test_two_models_are_shown_side_by_side(
+    playground: Visit, api: httpx.Client, older: str, panel: str, name: str, path: str
+) -> None:
+    """Both lists are what each model answers, and what they share is marked in both and counted."""
+    page = playground.open(panel)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.locator(f"#{name}-other .item").first.wait_for()
+    until(page, f"document.querySelector('#{name}-other h3').textContent.includes('in both')")
+    answers = {name: api.get(path).json(), f"{name}-other": api.get(f"{path}&model_version={older}").json()}
+    ids = [{item["item_id"] for item in answer["items"]} for answer in answers.values()]
+    both = set.intersection(*ids)
+    assert both
+    assert both != ids[0]
+    for place, answer in answers.items():
+        assert listed(page.locator(f"#{place} .item")) == answered(answer)
+        marked = page.locator(f"#{place} .shared")
+        assert {each.get_attribute("data-item") for each in marked.all()} == both
+        assert all("in both" in each.inner_text() for each in marked.all())
+    assert page.inner_text(f"#{name}-served") == "ials (served)"
+    assert page.inner_text(f"#{name}-other h3") == f"svd: {len(both)} of {len(ids[1])} in both"
+    page.wait_for_load_state("networkidle")
+    assert len([url for url in asked if url.endswith("/model")]) <= 1  # not taken for a new model
+
+
+def test_model_that_does_not_know_the_item_says_so(visit: Callable[..., Visit], tmp_path: Path) -> None:
+    """The other model's refusal stands where its list would be; the served one's list stays."""
+    artifacts = tmp_path / "artifacts"
+    older = publish_one(artifacts, dataset(30, 10, 2, 6, []), factors=4)
+    publish_one(artifacts, dataset(30, 20, 2, 6, []), factors=4)
+    with running(artifacts, tmp_path / "log", compare_with=older) as process:
+        page = visit(f"http://127.0.0.1:{process.port}").open("item/i15")
+        page.locator("#similar-other .about").get_by_text("'i15' is not among the 10 items").wait_for()
+        assert page.locator("#similar .item").count() == 12
+        page.goto(f"{page.url.partition('#')[0]}#item/i5")
+        page.locator("#similar-other .item").first.wait_for()
+
+
+def test_one_model_alone_has_one_list(visit: Callable[..., Visit], artifacts: Path, tmp_path: Path) -> None:
+    """Without a second model, or with the served one named twice, nothing is beside the list."""
+    for settings in ({}, {"compare_with": current_version(artifacts)}):
+        with running(artifacts, tmp_path / "log", **settings) as process:
+            page = visit(f"http://127.0.0.1:{process.port}").open("item/i9")
+            page.locator("#fans a").first.wait_for()
+            page.wait_for_load_state("networkidle")
+            assert page.locator("#similar-other").is_hidden()
+            assert page.locator("#similar-served").is_hidden()
+
+
 def test_unknown_item_is_told_in_the_services_words(visit: Callable[..., Visit], service: Any) -> None:
     """A refusal is shown as the service words it."""
     one = visit(f"http://127.0.0.1:{service.port}")
@@ -190,10 +264,54 @@ def test_model_card_shows_what_is_served(playground: Visit, api: httpx.Client) -
     assert card["model_version"] in text
     assert f"{card['dataset']['rows']:,}" in text
     for metric, value in card["metrics"]["model"].items():
-        assert f"{metric}\t{value:.3f}" in text
+        low, high = card["metrics"]["intervals"]["model"][metric]
+        assert re.search(rf"{metric}\s+{value:.3f}\s+{low:.3f} – {high:.3f}\s", text)
+    assert f"svd, {card['compared']['model_version']}" in text
     assert f"recall@10 {card['retrieval']['recommend']['recall']:.3f}" in text
     assert f"{100 * card['fold_in']['top_k_overlap']:.1f} %" in text
     assert page.locator("#model-cards .curve circle").count() == len(card["training"]["loss"])
+
+
+def test_report_opens_and_cannot_act(playground: Visit) -> None:
+    """The card's link opens the report with its own styles; its script and its far picture do nothing."""
+    fetched: list[str] = []
+    playground.page.context.route("https://**", lambda route: fetched.append(route.request.url))
+    page = playground.open("model")
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="Evaluation report").click()
+    report = opened.value
+    report.get_by_role("heading", name="Three models").wait_for()
+    assert report.title() == "Evaluation"
+    assert report.evaluate("getComputedStyle(document.querySelector('h1')).color") == "rgb(1, 2, 3)"
+    assert fetched == []
+    assert page.url.endswith("#model")
+
+
+def test_report_behind_a_key_is_saved(visit: Callable[..., Visit], artifacts: Path, tmp_path: Path) -> None:
+    """No link can send the key, so the page fetches the report with it and hands it over as a file."""
+    with running(artifacts, tmp_path / "log", api_keys="a-key-for-tests") as process:
+        page = visit(f"http://127.0.0.1:{process.port}").open("model")
+        page.fill("#key", "a-key-for-tests")
+        page.press("#key", "Enter")
+        with page.expect_download() as download:
+            page.get_by_role("link", name="Evaluation report").click()
+        assert download.value.suggested_filename == "report.html"
+        assert Path(download.value.path()).read_text() == REPORT
+
+
+def test_rating_model_shows_its_error(visit: Callable[..., Visit], tmp_path: Path) -> None:
+    """RMSE and its interval; no link where there is no report; a second model that is not there is told."""
+    artifacts = tmp_path / "artifacts"
+    publish_one(artifacts, dataset(30, 20, 2, 6, []), family="als", factors=4)
+    with running(artifacts, tmp_path / "log", compare_with="nothing") as process:
+        page = visit(f"http://127.0.0.1:{process.port}").open("model")
+        page.locator("#model-cards .figures").wait_for()
+        text = page.inner_text("#model-cards")
+        metrics = process.client.get("/model").json()["metrics"]
+        low, high = metrics["intervals"]["rmse"]
+        assert re.search(rf"rmse\s+{metrics['rmse']:.3f}\s+{low:.3f} – {high:.3f}\s", text)
+        assert page.get_by_role("link", name="Evaluation report").count() == 0
+        assert "no version of that name" in text
 
 
 def test_map_is_drawn_and_leads_to_items(playground: Visit, api: httpx.Client) -> None:
@@ -232,6 +350,8 @@ def test_curl_repeats_what_is_seen(visit: Callable[..., Visit], service: Any) ->
         ("new", "#new-tools", "#new-list .item"),
         ("user/u7", "#user-tools", "#user-list .item"),
         ("item/i9", "#similar-tools", "#similar .item"),
+        ("item/i9", "#similar-other", "#similar-other .item"),
+        ("user/u7", "#user-list-other", "#user-list-other .item"),
     ):
         page.goto(f"{one.url}/#{panel}")
         shown = listed(page.locator(items))
@@ -240,6 +360,19 @@ def test_curl_repeats_what_is_seen(visit: Callable[..., Visit], service: Any) ->
         command = page.evaluate("navigator.clipboard.readText()")
         done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True, timeout=60)
         assert answered(json.loads(done.stdout)) == shown
+
+
+def test_curl_of_who_has_an_item(visit: Callable[..., Visit], service: Any) -> None:
+    """The panel's command answers with the users that it shows."""
+    one = visit(f"http://127.0.0.1:{service.port}", permissions=["clipboard-read", "clipboard-write"])
+    page = one.open("item/i9")
+    page.locator("#fans a").first.wait_for()
+    page.locator("#fans-tools button").click()
+    page.locator("#fans-tools").get_by_text("Copied").wait_for()
+    command = page.evaluate("navigator.clipboard.readText()")
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True, timeout=60)
+    users = [user["user_id"] for user in json.loads(done.stdout)["users"]]
+    assert [link.inner_text().split()[0] for link in page.locator("#fans a").all()] == users
 
 
 def test_curl_is_shown_where_nothing_can_be_copied(playground: Visit) -> None:
