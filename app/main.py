@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 from threadpoolctl import threadpool_limits
 
-from app import openapi
+from app import openapi, snapshot
 from app.access import KeyRing
 from app.compared import open_compared
 from app.cursors import CursorSigner
@@ -29,6 +30,7 @@ from app.routes import ROUTERS, operations, playground
 from app.served import Served
 from app.settings import Settings, settings_or_exit
 from app.slots import InFlight
+from app.snapshot import Snapshot
 from app.source import ArtifactDirectory, Inherited, ModelSource
 from app.workers import Parent
 
@@ -64,7 +66,11 @@ class Foldrec(FastAPI):
 
 
 def create_app(
-    settings: Settings | None = None, *, source: ModelSource | None = None, parent: Parent | None = None
+    settings: Settings | None = None,
+    *,
+    source: ModelSource | None = None,
+    parent: Parent | None = None,
+    load: Callable[[Path], Snapshot] = snapshot.load,
 ) -> FastAPI:
     """Build the service.
 
@@ -72,19 +78,20 @@ def create_app(
         settings: read from the environment if None, and the process ends with code 2 if that is faulty.
         source: where models come from; by default the parent, or the artifacts directory of the settings.
         parent: of one of several workers; None where this process is the service.
+        load: opens the current version in a directory.
     """
     settings = settings or settings_or_exit()
     metrics = Metrics(None if parent is None else SharedCounts(parent.metrics, parent.slot))
     monitor = RecallMonitor(settings.recall_sample, metrics)
     if source is None:
         source = (
-            ArtifactDirectory(settings.artifacts, monitor.watched)
+            ArtifactDirectory(settings.artifacts, monitor.watched, load)
             if parent is None
             else Inherited(parent.snapshot, monitor.watched)
         )
     replaced = ReplacedModels[Served](settings.cursor_models, settings.cursor_seconds)
-    for snapshot, until in parent.replaced if parent is not None else ():
-        replaced.keep(Served(Recommender(snapshot), metrics), until)
+    for old, until in parent.replaced if parent is not None else ():
+        replaced.keep(Served(Recommender(old), metrics), until)
     holder = ModelHolder(source, metrics, replaced)
 
     @contextlib.asynccontextmanager

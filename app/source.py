@@ -60,11 +60,18 @@ class ArtifactDirectory:
     Args:
         root: the directory.
         prepare: has the snapshot before it answers.
+        load: opens, verifies and indexes the current version.
     """
 
-    def __init__(self, root: Path, prepare: Callable[[Snapshot], Snapshot]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        prepare: Callable[[Snapshot], Snapshot],
+        load: Callable[[Path], Snapshot] = snapshot.load,
+    ) -> None:
         self._root = root
         self._prepare = prepare
+        self._load = load
 
     def marker(self) -> Hashable | None:
         """Look at ``CURRENT`` in one system call."""
@@ -76,4 +83,4 @@ class ArtifactDirectory:
 
     def load(self) -> Recommender:
         """Open, verify and index the version."""
-        return Recommender(self._prepare(snapshot.load(self._root)))
+        return Recommender(self._prepare(self._load(self._root)))

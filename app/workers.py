@@ -128,6 +128,7 @@ class Workers:
         settings: how many workers, where artifacts are, how long to drain.
         sockets: bound; every worker listens on them.
         serve: what a worker does; it returns when the worker has been told to stop and has drained.
+        load: opens the current version in a directory.
     """
 
     def __init__(
@@ -135,10 +136,12 @@ class Workers:
         settings: Settings,
         sockets: list[socket.socket],
         serve: Callable[[list[socket.socket], Parent], None],
+        load: Callable[[Path], Snapshot] = snapshot.load,
     ) -> None:
         self._settings = settings
         self._sockets = sockets
         self._serve = serve
+        self._load_current = load
         self._snapshot: Snapshot | None = None
         self._replaced: ReplacedModels[Snapshot] = ReplacedModels(
             settings.cursor_models, settings.cursor_seconds
@@ -197,7 +200,7 @@ class Workers:
         try:
             if current_version(self._settings.artifacts) == old:
                 return
-            loaded = snapshot.load(self._settings.artifacts)
+            loaded = self._load_current(self._settings.artifacts)
         except NoArtifactError:
             raise
         except ArtifactError as error:

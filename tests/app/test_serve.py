@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from app import logs, serve
+from app import logs, start
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,7 +31,7 @@ def test_process_is_set_up_when_it_serves(monkeypatch: pytest.MonkeyPatch) -> No
     switch_interval = sys.getswitchinterval()
     gc.disable()
     try:
-        serve.main()
+        start.main()
     finally:
         gc.enable()
         gc.unfreeze()
@@ -44,7 +44,7 @@ def test_importing_the_entry_point_does_nothing() -> None:
     code = """
 import gc, os, sys
 import app.__main__
-print(gc.isenabled(), "OPENBLAS_NUM_THREADS" in os.environ, "app.serve" in sys.modules)
+print(gc.isenabled(), "OPENBLAS_NUM_THREADS" in os.environ, "app.start" in sys.modules)
 """
     environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
     done = subprocess.run(
