@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -32,7 +31,7 @@ from models.top_lists import TopListMaker, stored_lists
 from models.types import NOBODY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from pydantic import JsonValue
@@ -93,20 +92,31 @@ class Reporter:
         """Some of a phase's work is done."""
 
 
-@dataclass(slots=True)
-class _Stopwatch:
-    """Seconds by phase."""
+class Stopwatch:
+    """Seconds by phase, in the order of the phases.
 
-    reporter: Reporter
-    seconds: dict[str, float] = field(default_factory=dict)
+    Args:
+        reporter: told when a phase begins.
+    """
 
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Time one phase."""
+    def __init__(self, reporter: Reporter | None = None) -> None:
+        self.seconds: dict[str, float] = {}
+        self.reporter = reporter or Reporter()
+        self._since = time.perf_counter()
+        self._phase: str | None = None
+
+    def begin(self, name: str) -> None:
+        """One phase ends, if there was one, and another begins."""
+        self.stop()
         self.reporter.phase(name)
-        started = time.perf_counter()
-        yield
-        self.seconds[name] = time.perf_counter() - started
+        self._phase = name
+
+    def stop(self) -> None:
+        """The phase ends, and nothing is timed until another begins."""
+        now = time.perf_counter()
+        if self._phase is not None:
+            self.seconds[self._phase] = self.seconds.get(self._phase, 0.0) + now - self._since
+        self._phase, self._since = None, now
 
 
 def train(
@@ -115,6 +125,7 @@ def train(
     *,
     reporter: Reporter | None = None,
     fitted_by: Family | None = None,
+    watch: Stopwatch | None = None,
 ) -> tuple[ArtifactContents, ModelCard]:
     """Fit a model on the whole dataset and collect the evidence that it is good.
 
@@ -123,6 +134,7 @@ def train(
         plan: what to train.
         reporter: told how it goes.
         fitted_by: what fits the plan's family, such as a cluster; None: the family itself, here.
+        watch: has timed what came before; what it shows is recorded with the model.
 
     Returns:
         What `models.artifact.publish` takes.
@@ -132,33 +144,36 @@ def train(
     """
     family = fitted_by or FAMILIES[plan.family].make(plan.config)
     family.check(dataset, device=plan.device)
-    reporter = reporter or Reporter()
-    watch = _Stopwatch(reporter)
+    watch = watch or Stopwatch()
+    watch.reporter = reporter = reporter or Reporter()
     metrics: dict[str, JsonValue] = {}
     if plan.holdout != "none":
-        with watch.phase("holdout"):
-            metrics = _holdout_metrics(family, dataset, plan, reporter.iteration)
-    with watch.phase("fit"):
-        model = _fit(family, dataset, plan, reporter.iteration)
-    with watch.phase("index"):
-        retrieval, graphs = plan_indexes(model, dataset, plan, reporter)
-    with watch.phase("certify fold-in"):
-        fold_in = certify_fold_in(model, dataset, np.random.default_rng(plan.seed))
+        watch.begin("holdout")
+        metrics = _holdout_metrics(family, dataset, plan, reporter.iteration)
+    watch.begin("fit")
+    model = _fit(family, dataset, plan, partial(_until_the_closing_sweep, watch))
+    watch.begin("index")
+    retrieval, graphs = plan_indexes(model, dataset, plan, reporter)
+    watch.begin("certify fold-in")
+    fold_in = certify_fold_in(model, dataset, np.random.default_rng(plan.seed))
     if fold_in.max_relative_difference > _FOLD_IN_TOLERANCE:
         raise TrainingError(
             f"folding users in misses their stored factors by {fold_in.max_relative_difference:.1e}: the row "
             "problem is ill-conditioned; raise the regularization, or check the table for extreme values"
         )
-    with watch.phase("estimate noise"):
-        posterior = estimated_posterior(
-            model.items, model.rule, FoldIn(model.items, model.rule), dataset.histories
-        )
+    watch.begin("estimate noise")
+    posterior = estimated_posterior(
+        model.items, model.rule, FoldIn(model.items, model.rule), dataset.histories
+    )
     top_lists = None
     if plan.precompute:
-        with watch.phase("top lists"):
-            top_lists = _top_lists(model, dataset, plan.precompute, reporter.advance)
+        watch.begin("top lists")
+        top_lists = _top_lists(model, dataset, plan.precompute, reporter.advance)
+    watch.begin("describe")
+    described = fingerprint(dataset)
     popularity = dataset.popularity()
     places = item_map(model.rule.without_bias(model.items.factors), popularity)
+    watch.stop()
     contents = ArtifactContents(
         users=dataset.users,
         items=dataset.items,
@@ -176,7 +191,7 @@ def train(
         config=plan.config.model_dump(mode="json"),
         row_rule=model.rule if plan.duplicates is None else model.rule.with_duplicates(plan.duplicates),
         seed=plan.seed,
-        dataset=fingerprint(dataset),
+        dataset=described,
         metrics=metrics,
         retrieval=retrieval,
         fold_in=fold_in,
@@ -287,6 +302,13 @@ def _announce_index(reporter: Reporter, name: str, what: str) -> None:
 
 def _fit(family: Family, dataset: Dataset, plan: TrainingPlan, progress: Progress) -> FittedModel:
     return family.fit(dataset, rng=np.random.default_rng(plan.seed), progress=progress, device=plan.device)
+
+
+def _until_the_closing_sweep(watch: Stopwatch, step: Iteration) -> None:
+    """What a fit does after its last iteration is a phase of its own."""
+    watch.reporter.iteration(step)
+    if step.number == step.of:
+        watch.begin("closing sweep")
 
 
 def _holdout_metrics(

@@ -103,6 +103,18 @@ def test_lists_are_precomputed_where_asked_for(run):
     assert artifact.top_lists.items.shape == (len(artifact.users), 7)
 
 
+def test_the_seconds_of_every_phase_are_told_and_recorded(run):
+    """From reading to writing; the manifest, which is written last, has all but the writing."""
+    status, printed, root = run("--set", "factors=3", "--set", "iterations=2")
+    assert status == 0, printed
+    phases = ["read", "map", "fit", "closing sweep", "index", "certify fold-in", "estimate noise", "describe"]
+    recorded = open_artifact(root / current_version(root)).manifest.training.seconds
+    assert list(recorded) == phases
+    assert min(recorded.values()) > 0
+    told = re.sub(r"\s+", " ", printed)
+    assert re.search(r"seconds " + ", ".join(rf"{phase} \d+\.\d" for phase in [*phases, "write"]), told)
+
+
 def test_the_same_seed_gives_the_same_model(run):
     """Two runs publish two versions with equal factors."""
     roots = [run("--set", "factors=4")[2] for _ in range(2)]
