@@ -29,13 +29,13 @@ from models.interactions import read_interactions
 from models.item_table import read_items, read_users
 from models.layouts import PRESETS, Format, Layout, choose_layout
 from models.registry import EVALUATED, FAMILIES, check_served, configure
-from models.training import METRICS_K, Reporter, TrainingPlan, train
+from models.training import METRICS_K, Reporter, Stopwatch, TrainingPlan, train
 from scripts.recipe import Recipe, overridden, read_recipe, settings_of
 from scripts.spark import is_described, spark_cluster
 from scripts.terminal import run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from models.engines.spark.cluster import Cluster
     from models.families.base import Family, Iteration
@@ -183,6 +183,7 @@ def _train(
             "--holdout latest needs timestamps: name their --time-column, or use --holdout random"
         )
     entry = FAMILIES[chosen.family]
+    watch = Stopwatch()
     with _read(
         interactions,
         layout,
@@ -195,6 +196,7 @@ def _train(
         user_metadata=None if users is None else read_users(users, layout).records,
         with_unseen_items=entry.scores_unseen_items,
         console=console,
+        watch=watch,
     ) as (dataset, fitted_by):
         n_entries, n_users = len(dataset.histories.indices), len(dataset.users)
         n_items = np.count_nonzero(dataset.popularity())
@@ -204,11 +206,12 @@ def _train(
         if users is not None:
             _check_users(users, dataset, console)
         with _bar(console) as bar:
-            contents, card = train(dataset, plan, reporter=bar, fitted_by=fitted_by)
-            bar.phase("publish")
+            contents, card = train(dataset, plan, reporter=bar, fitted_by=fitted_by, watch=watch)
+            watch.begin("write")
             version = publish(artifacts, contents, card)
+            watch.stop()
     removed = [] if keep is None else prune(artifacts, keep=keep)
-    _summarize(console, card)
+    _summarize(console, card, watch.seconds)
     _warn(console, card)
     if items is not None:
         _say_filterable(read_manifest(artifacts / version).item_fields, console)
@@ -283,11 +286,14 @@ def _read(
     user_metadata: Metadata | None,
     with_unseen_items: bool,
     console: Console,
+    watch: Stopwatch,
 ) -> Iterator[tuple[Dataset, Family]]:
     """The dataset and what fits it: the family itself, or the cluster."""
+    watch.begin("read")
     if cluster is None:
         table = read_interactions(path, layout, duplicates=duplicates, on_bad_row=on_bad_row)
         console.print(str(table.report), markup=False)
+        watch.begin("map")
         dataset = build_dataset(
             table,
             min_user_interactions=least[0],
@@ -296,6 +302,8 @@ def _read(
             user_metadata=user_metadata,
             with_unseen_items=with_unseen_items,
         )
+        del table  # the dataset has all of it that is needed: 20 bytes an interaction to give back
+        watch.stop()
         yield dataset, family
         return
     from models.engines.spark.reading import spark_reading  # noqa: PLC0415 - an extra
@@ -311,6 +319,7 @@ def _read(
     ) as reading:
         console.print(str(reading.report), markup=False)
         dataset = replace(reading.dataset, metadata=metadata, user_metadata=user_metadata)
+        watch.stop()
         yield dataset, reading.fitted_by
 
 
@@ -353,7 +362,7 @@ def _bar(console: Console) -> Iterator[_Bar]:
         bar.end()
 
 
-def _summarize(console: Console, card: ModelCard) -> None:
+def _summarize(console: Console, card: ModelCard, seconds: Mapping[str, float]) -> None:
     """What was trained, how long it took and how good it is."""
     table = Table("", "", box=None, show_header=False)
     settings = ", ".join(f"{name} {_metric(value)}" for name, value in card.config.items())
@@ -375,9 +384,7 @@ def _summarize(console: Console, card: ModelCard) -> None:
     )
     if card.top_lists is not None:
         table.add_row("top lists", str(card.top_lists))
-    table.add_row(
-        "seconds", ", ".join(f"{phase} {taken:.1f}" for phase, taken in card.training.seconds.items())
-    )
+    table.add_row("seconds", ", ".join(f"{phase} {taken:.1f}" for phase, taken in seconds.items()))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     table.add_row("peak memory", f"{peak:.2f} GiB")
     console.print(table)
