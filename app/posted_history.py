@@ -56,8 +56,11 @@ class HistoryReader:
             interactions = [each for each, row in zip(interactions, rows, strict=True) if row is not None]
         known = [row for row in rows if row is not None]
         values = [self._implied(each) if each.value is None else each.value for each in interactions]
-        times = [self._now if each.timestamp is None else each.timestamp for each in interactions]
-        if len(set(known)) < len(known):
+        repeated = len(set(known)) < len(known)
+        times: list[int] = []
+        if repeated or self._rule.timed:
+            times = [self._now if each.timestamp is None else each.timestamp for each in interactions]
+        if repeated:
             known, values, times = self._merged(known, values, times, interactions)
         items = np.array(known, dtype=np.int32)
         ascending = items.argsort()

@@ -28,8 +28,9 @@ logger = logging.getLogger(__name__)
 
 _WAITING: Final = 64
 """Answers that wait to be looked at; more are dropped."""
-_REST: Final = 99
-"""Times as long as an exact answer took the thread rests: it takes a hundredth of a core at most."""
+_REST: Final = 399
+"""Times as long as an exact answer took the thread rests. Its scan also drives from the caches what requests
+need there: given a hundredth of a core it cost them 4 % of their number."""
 
 
 class RecallMonitor:
