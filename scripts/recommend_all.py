@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import polars as pl
 import typer
-from polars.io.plugins import register_io_source
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -22,8 +20,9 @@ from models.artifact import current_version, open_artifact
 from models.artifact.durable import replacement
 from models.errors import ConfigError, DataError
 from models.item_filter import FilterMasks, parse_filter
+from models.list_table import Tally, list_table, write_tables
 from models.top_lists import TopListMaker
-from models.types import NOBODY
+from scripts.spark import MasterOption, SparkSettingsOption, WorkDirOption, spark_cluster
 from scripts.terminal import run
 
 if TYPE_CHECKING:
@@ -31,11 +30,8 @@ if TYPE_CHECKING:
 
     from models.artifact import Artifact
     from models.index.base import Eligible
-    from models.top_lists import TopLists
     from models.types import RowArray
 
-_SCHEMA = {"user_id": pl.String, "rank": pl.UInt16, "item_id": pl.String, "score": pl.Float32}
-_ROW_GROUP = 1 << 18
 _LONGEST = 1_000
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -43,7 +39,12 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command(help=__doc__)
 def _recommend_all(
-    output: Annotated[Path, typer.Option(help="The Parquet file; one that is there is replaced at the end.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            help="The Parquet file (--engine spark: a directory of them); an old one is replaced at the end."
+        ),
+    ],
     artifacts: Annotated[Path, typer.Option(help="Where versions are published.")] = Path("artifacts"),
     version: Annotated[str | None, typer.Option(help="Of the artifact; without: the current one.")] = None,
     users: Annotated[Path | None, typer.Option(help="Text file of user ids, one a line.")] = None,
@@ -58,11 +59,19 @@ def _recommend_all(
             "--filter", help="Of the items, such as genres:Comedy; repeat for more: docs/filters.md."
         ),
     ] = [],  # noqa: B006 - typer copies it
+    engine: Annotated[
+        Literal["here", "spark"],
+        typer.Option(help="What makes the lists: this process, or a Spark cluster (docs/spark.md)."),
+    ] = "here",
+    master: MasterOption = None,
+    work_dir: WorkDirOption = None,
+    spark_settings: SparkSettingsOption = [],  # noqa: B006 - typer copies it
 ) -> None:
     console = Console(highlight=False, soft_wrap=True)
+    cluster = None if engine == "here" else spark_cluster(master, work_dir, spark_settings)
     if not output.parent.is_dir():
         raise ConfigError(f"--output {output}: there is no directory {output.parent}; make it first")
-    if output.is_dir():
+    if engine == "here" and output.is_dir():
         raise ConfigError(
             f"--output {output}: that is a directory; name a file, such as {output}/lists.parquet"
         )
@@ -70,16 +79,23 @@ def _recommend_all(
     rows = np.arange(len(artifact.users), dtype=np.int32)
     if users is not None:
         rows = _listed(users, artifact, on_unknown, console)
-    maker = TopListMaker(
-        artifact.manifest.row_rule,
-        artifact.user_factors,
-        artifact.item_factors,
-        _eligible(filter_, artifact),
-    )
-    made = maker.lists(rows, k, artifact.histories if exclude_seen else None)
-    tally = _Tally()
-    with _bar(console, len(rows)) as advance, replacement(output) as unfinished:
-        _write(unfinished, _tables(made, artifact, tally, advance))
+    eligible = _eligible(filter_, artifact)
+    if cluster is None:
+        tally = _here(
+            artifact,
+            rows,
+            k=k,
+            exclude_seen=exclude_seen,
+            eligible=eligible,
+            output=output,
+            console=console,
+        )
+    else:
+        from models.engines.spark import lists  # noqa: PLC0415 - an extra
+
+        tally = lists.recommend_all(
+            cluster, artifact, rows, k=k, exclude_seen=exclude_seen, eligible=eligible, output=output
+        )
     console.print(
         f"{artifact.manifest.model_version}: {tally.entries:,} recommendations for {len(rows):,} users"
     )
@@ -130,49 +146,30 @@ def _eligible(filters: Sequence[str], artifact: Artifact) -> Eligible | None:
     return eligible
 
 
-@dataclass(slots=True)
-class _Tally:
-    """What was written: entries, and users with fewer of them than were asked for, or none."""
-
-    entries: int = 0
-    short: int = 0
-    without: int = 0
-
-
-def _tables(
-    made: Iterator[TopLists], artifact: Artifact, tally: _Tally, advance: Callable[[int], None]
-) -> Iterator[pl.DataFrame]:
-    """The lists as tables of one recommendation a row."""
+def _here(
+    artifact: Artifact,
+    rows: RowArray,
+    *,
+    k: int,
+    exclude_seen: bool,
+    eligible: Eligible | None,
+    output: Path,
+    console: Console,
+) -> Tally:
+    """Write the lists to one file, with all cores of this machine."""
+    maker = TopListMaker(artifact.manifest.row_rule, artifact.user_factors, artifact.item_factors, eligible)
     item_ids = pl.Series(list(artifact.items), dtype=pl.String)
-    for block in made:
-        listed = block.items != NOBODY
-        lengths = listed.sum(axis=1)
-        tally.entries += int(lengths.sum())
-        tally.short += int(np.count_nonzero((lengths > 0) & (lengths < listed.shape[1])))
-        tally.without += int(np.count_nonzero(lengths == 0))
-        positions, ranks = np.nonzero(listed)
-        user_ids = pl.Series(artifact.users.to_external(block.users), dtype=pl.String)
-        yield pl.DataFrame(
-            {
-                "user_id": user_ids.gather(positions.astype(np.uint32)),
-                "rank": (ranks + 1).astype(np.uint16),
-                "item_id": item_ids.gather(block.items[listed].astype(np.uint32)),
-                "score": block.scores[listed],
-            }
-        )
-        advance(len(block.users))
+    tally = Tally()
 
+    def tables(advance: Callable[[int], None]) -> Iterator[pl.DataFrame]:
+        for block in maker.lists(rows, k, artifact.histories if exclude_seen else None):
+            tally.count(block)
+            yield list_table(block, artifact.users, item_ids)
+            advance(len(block.users))
 
-def _write(path: Path, tables: Iterator[pl.DataFrame]) -> None:
-    """Stream tables into the row groups of a Parquet file."""
-
-    def source(*_: object) -> Iterator[pl.DataFrame]:
-        return tables  # all columns and rows are asked for
-
-    try:
-        register_io_source(source, schema=_SCHEMA).sink_parquet(path, row_group_size=_ROW_GROUP)
-    except pl.exceptions.PolarsError as error:
-        raise OSError(f"{path.parent}: the file cannot be written there ({error})") from error
+    with _bar(console, len(rows)) as advance, replacement(output) as unfinished:
+        write_tables(unfinished, tables(advance))
+    return tally
 
 
 @contextmanager

@@ -5,7 +5,9 @@ from __future__ import annotations
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from models.dataset_directory import DESCRIPTION
 from models.errors import ConfigError
@@ -15,6 +17,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from models.engines.spark.cluster import Cluster
+
+MasterOption = Annotated[
+    str | None, typer.Option(metavar="URL", help="--engine spark: such as spark://host:7077.")
+]
+WorkDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="--engine spark: a directory that driver and executors share; without: this machine's own for "
+        "temporary files."
+    ),
+]
+SparkSettingsOption = Annotated[
+    list[str], typer.Option("--spark-conf", metavar="NAME=VALUE", help="Further settings of Spark.")
+]
 
 
 def spark_cluster(master: str | None, work_dir: Path | None, settings: Sequence[str]) -> Cluster:

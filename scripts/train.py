@@ -31,7 +31,7 @@ from models.layouts import PRESETS, Format, Layout, choose_layout
 from models.registry import EVALUATED, FAMILIES, check_served, configure
 from models.training import METRICS_K, Reporter, Stopwatch, TrainingPlan, train
 from scripts.recipe import Recipe, overridden, read_recipe, settings_of
-from scripts.spark import is_described, spark_cluster
+from scripts.spark import MasterOption, SparkSettingsOption, WorkDirOption, is_described, spark_cluster
 from scripts.terminal import run
 
 if TYPE_CHECKING:
@@ -127,19 +127,9 @@ def _train(
         Literal["here", "spark"],
         typer.Option(help="What reads and fits: this process, or a Spark cluster (docs/spark.md)."),
     ] = "here",
-    master: Annotated[
-        str | None, typer.Option(metavar="URL", help="--engine spark: such as spark://host:7077.")
-    ] = None,
-    work_dir: Annotated[
-        Path | None,
-        typer.Option(
-            help="--engine spark: a directory that driver and executors share; without: this machine's own "
-            "for temporary files."
-        ),
-    ] = None,
-    spark_settings: Annotated[
-        list[str], typer.Option("--spark-conf", metavar="NAME=VALUE", help="Further settings of Spark.")
-    ] = [],  # noqa: B006 - typer copies it
+    master: MasterOption = None,
+    work_dir: WorkDirOption = None,
+    spark_settings: SparkSettingsOption = [],  # noqa: B006 - typer copies it
     artifacts: Annotated[Path, typer.Option(help="Where versions are published.")] = Path("artifacts"),
     keep: Annotated[
         int | None, typer.Option(min=1, help="How many of the newest versions stay; without: all.")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import sys
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +17,8 @@ from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from models.errors import ConfigError, DataError, TrainingError
+from models import errors
+from models.errors import ConfigError, DataError, FoldrecError, TrainingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,7 +34,13 @@ _DEFAULTS: Final = {
     # Otherwise a row of too many fields passes where not all columns are asked for.
     "spark.sql.csv.parser.columnPruning.enabled": "false",
 }
-_LOOPBACK: Final = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+_LOOPBACK: Final = {
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.pyspark.python": sys.executable,
+}
+"""Where the cluster is on this machine, nobody else has to be heard, and its Python is ours."""
+_OURS: Final = re.compile(r"^models\.errors\.(\w+): (.*)$", re.MULTILINE)
 _LOCAL_HOSTS: Final = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -132,15 +141,18 @@ def _translated() -> Iterator[None]:
     """Spark's errors as ours: one line, without a traceback."""
     try:
         yield
-    except PySparkException as error:
-        said = _said(error)
-        if error.getCondition() == "PATH_NOT_FOUND":
-            raise DataError(f"{said} Check the path, and that all executors see it") from error
-        raise TrainingError(
-            f"Spark gave up: {said}; nothing was published. The logs of the executors say more"
-        ) from error
-    except Py4JError as error:
-        raise TrainingError(f"Spark gave up: {_said(error)}; nothing was published") from error
+    except (PySparkException, Py4JError) as error:
+        raise _translation(error) from error
+
+
+def _translation(error: PySparkException | Py4JError) -> FoldrecError:
+    ours = _OURS.search(str(error))
+    if ours is not None:  # raised by our own code in an executor
+        kind: type[FoldrecError] = getattr(errors, ours[1])
+        return kind(ours[2])
+    if isinstance(error, PySparkException) and error.getCondition() == "PATH_NOT_FOUND":
+        return DataError(f"{_said(error)} Check the path, and that all executors see it")
+    return TrainingError(f"Spark gave up: {_said(error)}; the logs of the executors say more")
 
 
 def _said(error: Exception) -> str:

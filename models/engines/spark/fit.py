@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from models.types import Float32Array
 
 BLOCKS: Final = 10
-"""Into how many blocks Spark parts the users, and the items; its own default."""
+"""Into how many blocks Spark parts the users, and the items, unless spark.default.parallelism says."""
 _CHECKED_USERS: Final = 1_000
 _TOLERANCE: Final = 1e-3
 """By how much of their length our users may miss Spark's; as both solve the same rows, far less is usual."""
@@ -55,7 +55,7 @@ class SparkFit:
         histories: Rows,
         entries: Path,
         *,
-        blocks: int = BLOCKS,
+        blocks: int,
     ) -> None:
         self._workspace = workspace
         self._family = family

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from models.engines.spark.cluster import workspace
-from models.engines.spark.fit import SparkFit, on_spark
+from models.engines.spark.fit import BLOCKS, SparkFit, on_spark
 from models.engines.spark.numbered import number
 from models.engines.spark.table import read_interactions
 
@@ -70,4 +70,6 @@ def spark_reading(
             space, path, layout, duplicates=duplicates, on_bad_row=on_bad_row, least=least
         )
         dataset, entries = number(space, table)
-        yield SparkReading(dataset, SparkFit(space, fitted, dataset.histories, entries), table.report)
+        blocks = int(space.spark.conf.get("spark.default.parallelism", str(BLOCKS)))
+        fit = SparkFit(space, fitted, dataset.histories, entries, blocks=blocks)
+        yield SparkReading(dataset, fit, table.report)

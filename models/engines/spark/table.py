@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from models.engines.spark.cluster import Workspace
     from models.interactions import BadRowPolicy, DuplicatePolicy
-    from models.layouts import Layout, TableFormat
+    from models.layouts import Format, Layout, TableFormat
 
 _BAD: Final = "foldrec__bad"
 """Text of a row that could not be taken apart."""
@@ -103,9 +103,10 @@ def read_interactions(
             that is an error, or the thresholds leave nothing.
     """
     started = time.perf_counter()
-    source = _source(workspace, path, layout.table)
+    kind = layout.table.of(Path(path))
+    source = _source(workspace, path, layout.table, kind)
     _require_columns(path, source, layout)
-    rows = workspace.read(workspace.write("rows", _judged(source, layout)))
+    rows = workspace.read(workspace.write("rows", _judged(source, layout, kind)))
     bad_rows = _bad_rows(path, rows, on_bad_row)
     good = rows.where(F.col("reason").isNull())
     merged = workspace.read(workspace.write("merged", _merged(good, duplicates)))
@@ -134,9 +135,8 @@ def read_interactions(
 # Formats
 
 
-def _source(workspace: Workspace, path: str, table_format: TableFormat) -> DataFrame:
+def _source(workspace: Workspace, path: str, table_format: TableFormat, kind: Format) -> DataFrame:
     """The table with its own columns, and `_BAD` where it is text."""
-    kind = table_format.of(Path(path))
     if kind == "parquet":
         return workspace.spark.read.parquet(path)
     if path.endswith(".zst"):
@@ -206,13 +206,13 @@ def _is_time(kind: T.DataType) -> bool:
 # Rows
 
 
-def _judged(source: DataFrame, layout: Layout) -> DataFrame:
+def _judged(source: DataFrame, layout: Layout, kind: Format) -> DataFrame:
     """The rows as `user`, `item`, `value`, `time`, where they stand, and what is wrong with them."""
     kinds = {field.name: field.dataType for field in source.schema.fields}
     is_text = _BAD in kinds
     faults: list[tuple[str | None, Column, Column]] = []  # column, its text, reason or null
     if is_text:
-        reason = "invalid JSON" if layout.table.format == "ndjson" else "malformed row"
+        reason = "invalid JSON" if kind == "ndjson" else "malformed row"
         faults.append((None, F.col(_BAD), F.when(F.col(_BAD).isNotNull(), reason)))
     columns: list[Column] = []
     for role, name in (("user", layout.user_column), ("item", layout.item_column)):
