@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 AXE_VERSION := 4.10.3
 AXE_SHA512 := 5e6edba515e70d25f6604d9815f064d859c5d1ea7ab661bbc4f87c88779ef0c21cae0abbeb636471ef39e9d62d2582e4b88a1866f19f4ecfcf6d986275e4dc12
 AXE := $(if $(shell which npm 2>/dev/null),$(VENV)/axe-core/package/axe.min.js)
+# UPDATE_LOOKS=1 keeps the panels' pictures, which are compared with those in tests/browser/looks, as the new ones.
 # BROWSER="browser and not timing" leaves out the page's budgets in milliseconds, for a noisy machine.
 BROWSER ?= browser
 # Overlong test runs are cut by pytest's own timeout; -n uses the cores there are.

@@ -32,7 +32,7 @@ changes.addEventListener("model", () => (places = null));
 
 export function setUp() {
   canvas = el("canvas", {
-    id: "map", tabindex: 0, role: "application", "aria-roledescription": "map",
+    tabindex: 0, role: "application", "aria-roledescription": "map",
     "aria-label": "Map of the items. Arrow keys move it, plus and minus zoom, 0 shows everything.",
     onkeydown: pressed, onwheel: wheeled, onpointerdown: down, onpointermove: moved, onpointerup: up,
     onpointercancel: up, onpointerleave: () => point(-1),

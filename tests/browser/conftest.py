@@ -37,6 +37,8 @@ REPORT = """<!doctype html><title>Evaluation</title><style>h1 { color: rgb(1, 2,
 <h1>Three models</h1><script>document.title = "hacked"</script><img src="https://pictures.example/1.png">"""
 """A report that tries what it must not."""
 
+SANDBOX = ["--no-sandbox"] if os.geteuid() == 0 else []
+
 
 def dataset(n_users: int, n_items: int, n_groups: int, per_user: int, titles: list[str]) -> Dataset:
     """People of some taste: each has items of their own group four times as often as others."""
@@ -75,18 +77,21 @@ def publish_one(root: Path, table: Dataset, *, family: str = "ials", **config: A
     return publish(root, *train(table, plan))
 
 
+def chromium() -> str | None:
+    """Where Chromium is, if it is anywhere."""
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Chromium, without a window; a skip where there is none."""
     playwright = pytest.importorskip(
         "playwright.sync_api", reason="no Playwright here: make test-browser installs it"
     )
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
+    if chromium() is None:
         pytest.skip("no Chromium here: apt-get install chromium")
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with playwright.sync_playwright() as started:
-        launched = started.chromium.launch(executable_path=chromium, args=arguments)
+        launched = started.chromium.launch(executable_path=chromium(), args=SANDBOX)
         yield launched
         launched.close()
 

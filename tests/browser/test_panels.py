@@ -314,13 +314,21 @@ def test_rating_model_shows_its_error(visit: Callable[..., Visit], tmp_path: Pat
         assert "no version of that name" in text
 
 
+def test_panel_is_opened_at_its_top(playground: Visit) -> None:
+    """No element of a panel is taken for the place that the address names."""
+    for panel in ("new", "user/u7", "item/i9", "map", "model", "map"):
+        page = playground.open(panel)
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("scrollY") == 0, panel
+
+
 def test_map_is_drawn_and_leads_to_items(playground: Visit, api: httpx.Client) -> None:
     """Dots are where the service says; a click on one goes to its item; the keyboard zooms."""
     page = playground.open("map")
     page.locator("#map-in-view a").first.wait_for()
     places = api.get("/map").json()
     assert page.locator("#map-in-view a").count() == 12
-    box = page.locator("#map").bounding_box()
+    box = page.locator("canvas").bounding_box()
     xs, ys = places["x"], places["y"]
     scale = min((box["width"] - 62) / (max(xs) - min(xs)), (box["height"] - 42) / (max(ys) - min(ys)))
     # An item with no other close to it, so that a pixel more or less does not matter.
@@ -331,13 +339,13 @@ def test_map_is_drawn_and_leads_to_items(playground: Visit, api: httpx.Client) -
     lonely = distances.index(max(distances))
     across = box["width"] / 2 + (xs[lonely] - (max(xs) + min(xs)) / 2) * scale
     down = box["height"] / 2 - (ys[lonely] - (max(ys) + min(ys)) / 2) * scale
-    page.locator("#map").focus()
+    page.locator("canvas").focus()
     for _ in range(4):
         page.keyboard.press("+")
     until(page, "document.querySelectorAll('#map-in-view a').length < 12")
     page.keyboard.press("0")
     until(page, "document.querySelectorAll('#map-in-view a').length === 12")
-    page.locator("#map").click(position={"x": across, "y": down})
+    page.locator("canvas").click(position={"x": across, "y": down})
     until(page, f"location.hash === '#item/{places['item_ids'][lonely]}'")
 
 
