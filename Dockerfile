@@ -1,4 +1,5 @@
-# Two images from one file: `serve` answers requests, `train` fetches data and publishes artifacts.
+# Three images from one file: `serve` answers requests, `train` fetches data and publishes artifacts, `spark` is
+# `train` with Spark and Java, for a cluster's master, workers and jobs.
 # It needs nothing of BuildKit. What changes most comes last in each stage.
 
 # What both images have in common, but for their packages.
@@ -71,3 +72,22 @@ USER 10001:10001
 CMD ["python", "-m", "scripts.train", "--help"]
 COPY recipes recipes
 COPY --from=train-packages /opt/foldrec /opt/foldrec
+
+
+FROM train-packages AS spark-packages
+RUN pip --python /opt/foldrec/bin/python install --no-cache-dir -c constraints.txt pyspark \
+    && find /opt/foldrec -type d -name tests -prune -exec rm -r {} +
+
+
+FROM runtime AS spark
+# default-jre-headless is Java 17 or 21, both of which Spark 4 runs on. Hadoop wants a name for its user.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends default-jre-headless libgomp1 procps \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin \
+    && echo 'foldrec:x:10001:10001::/tmp:/usr/sbin/nologin' >> /etc/passwd \
+    && install --directory --owner=10001 --group=10001 /work
+ENV NUMBA_CACHE_DIR=/tmp/numba PYSPARK_PYTHON=/opt/foldrec/bin/python
+USER 10001:10001
+CMD ["python", "-m", "scripts.train", "--help"]
+COPY recipes recipes
+COPY --from=spark-packages /opt/foldrec /opt/foldrec

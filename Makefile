@@ -15,7 +15,7 @@ BROWSER ?= browser
 # Overlong test runs are cut by pytest's own timeout; -n uses the cores there are.
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo serve test test-api test-browser test-docker screenshots check format bench reproduce clean
+.PHONY: demo serve test test-api test-browser test-docker test-spark screenshots check format bench bench-spark reproduce clean
 
 demo: $(VENV)/.train data/movielens-100k/dataset.json artifacts/movielens-100k/CURRENT
 	@echo
@@ -39,7 +39,7 @@ serve: $(VENV)/.train
 	@FOLDREC_ARTIFACTS=$(ARTIFACTS) FOLDREC_PORT=$(PORT) FOLDREC_WORKERS=$(WORKERS) $(BIN)/python -m app
 
 test: $(VENV)/.dev
-	$(PYTEST) -n auto -m "not docker and not browser"
+	$(PYTEST) -n auto -m "not docker and not browser and not spark"
 
 # Over 10,000 cases made from the OpenAPI document, all that it allows and what it does not.
 test-api: $(VENV)/.dev
@@ -56,6 +56,10 @@ screenshots: $(VENV)/.browser artifacts/movielens-100k/CURRENT
 test-docker: $(VENV)/.dev
 	$(PYTEST) -m docker -s
 
+# A master and two workers on loopback, in processes of their own. Needs Java 17 or 21; skipped without it.
+test-spark: $(VENV)/.dev $(VENV)/.spark
+	$(PYTEST) -m spark -rs
+
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -70,6 +74,10 @@ format: $(VENV)/.dev
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
 
+# One machine and a cluster of two workers on the same data.
+bench-spark: $(VENV)/.bench $(VENV)/.spark
+	$(BIN)/python -m benchmarks.spark
+
 # Published results beside ours. With Surprise (make bench installs it) its models run on the same folds too.
 reproduce: $(VENV)/.train
 	$(BIN)/python -m scripts.reproduce --data data
@@ -79,7 +87,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
-$(VENV)/.train $(VENV)/.dev $(VENV)/.bench $(VENV)/.browser: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.train $(VENV)/.dev $(VENV)/.bench $(VENV)/.browser $(VENV)/.spark: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install -qq --constraint constraints.txt --editable '.[$*]'
 	@touch $@
 
