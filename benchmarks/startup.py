@@ -21,6 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
@@ -43,8 +44,12 @@ from models.row_rules import FixedSide, ImplicitRule
 from models.row_solve import Rows
 from models.training import Reporter, TrainingPlan, fingerprint, plan_indexes
 
+if TYPE_CHECKING:
+    from models.index.certificate import RecallCertificate
+
 _RUNS = 5
 _SIZES = ((20_000, 10_000, 1_000_000), (200_000, 100_000, 10_000_000))
+"""Users, items, interactions. A million items: `benchmarks.million`."""
 _FACTORS = 128
 
 
@@ -62,27 +67,33 @@ def make(root: Path, users: int, items: int, interactions: int, factors: int = _
     )
     user_factors, item_factors = generate_factors(users=users, items=items, factors=factors, rng=rng)
     rule = ImplicitRule(alpha=1.0, regularization=30.0)
-    model = FittedModel(rule, user_factors, FixedSide(item_factors), [])
-    config = configure("ials", {"factors": factors})
+    publish_untrained(root, FittedModel(rule, user_factors, FixedSide(item_factors), []), dataset)
+
+
+def publish_untrained(
+    root: Path, model: FittedModel, dataset: Dataset, reporter: Reporter | None = None
+) -> dict[str, RecallCertificate]:
+    """Publish factors that no fit has found, with indexes as good as any; returns their certificates."""
+    config = configure("ials", {"factors": model.items.factors.shape[1]})
     plan = TrainingPlan(family="ials", config=config)
-    retrieval, graphs = plan_indexes(model, dataset, plan, Reporter())
+    retrieval, graphs = plan_indexes(model, dataset, plan, reporter or Reporter())
     contents = ArtifactContents(
         users=dataset.users,
         items=dataset.items,
-        user_factors=user_factors,
-        item_factors=item_factors,
-        histories=histories,
+        user_factors=model.user_factors,
+        item_factors=model.items.factors,
+        histories=dataset.histories,
         popularity=dataset.popularity(),
         graphs=graphs,
     )
-    # Drawn factors are nobody's fold-in: the certificate says so.
+    # Such factors are nobody's fold-in: the certificate says so.
     fold_in = FoldInCertificate(
         sample_size=0, max_abs_difference=0, max_relative_difference=0, top_k_overlap=0, k=10
     )
     card = ModelCard(
         family="ials",
         config=config.model_dump(mode="json"),
-        row_rule=rule,
+        row_rule=model.rule,
         seed=0,
         dataset=fingerprint(dataset),
         metrics={},
@@ -91,6 +102,7 @@ def make(root: Path, users: int, items: int, interactions: int, factors: int = _
         training=TrainingRecord(seconds={}, iterations=0),
     )
     publish(root, contents, card)
+    return retrieval
 
 
 def start(root: Path) -> tuple[float, float]:
