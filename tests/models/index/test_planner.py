@@ -124,6 +124,25 @@ def test_the_cheapest_sufficient_setting_is_chosen(scan_costs):
     assert brute_force_recall(retriever, vectors, queries, served=False) < TARGET
 
 
+@pytest.mark.parametrize("sufficient", [True, False])
+def test_of_many_items_a_sample_decides_which_space_is_built(sufficient, scan_costs, monkeypatch):
+    """Only the space that does better on the sample is built whole; both are where neither does."""
+    scan_costs(1000 if sufficient else 1)
+    monkeypatch.setattr(planner, "_FAST_SCAN", 0)
+    monkeypatch.setattr(planner, "_SAMPLED_ROWS", 700)
+    rng = np.random.default_rng(8)
+    vectors, announced = skewed(3000, 24, rng), []
+    certificate, _ = plan(ExactIndex(vectors), users(vectors, rng), announce=announced.append)
+    assert announced[0] == "spaces, on 700 items"
+    if sufficient:
+        assert announced[1:] == [f"{certificate.chosen.space} graph, m 24"]
+        assert {each.setting.space for each in certificate.tried} == {certificate.chosen.space}
+        assert min(certificate.recall, certificate.recall_as_served) >= TARGET
+    else:
+        assert announced[1:3] == ["inner_product graph, m 24", "augmented_l2 graph, m 24"]
+        assert certificate.method == "exact"
+
+
 def test_a_graph_that_misses_the_target_is_not_chosen(scan_costs):
     """Where no graph cheaper than the scan reaches the target, the scan serves and the plan says so."""
     scan_costs(101)
