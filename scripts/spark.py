@@ -11,7 +11,6 @@ import typer
 
 from models.dataset_directory import DESCRIPTION
 from models.errors import ConfigError
-from scripts.recipe import settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +36,7 @@ def spark_cluster(master: str | None, work_dir: Path | None, settings: Sequence[
     """The cluster that the options name.
 
     Raises:
-        ConfigError: none is named, or pyspark is not installed.
+        ConfigError: none is named, a setting is not ``name=value``, or pyspark is not installed.
     """
     if master is None:
         raise ConfigError(
@@ -47,7 +46,12 @@ def spark_cluster(master: str | None, work_dir: Path | None, settings: Sequence[
         raise ConfigError("--engine spark needs pyspark; install foldrec[spark], and Java 17 or 21")
     from models.engines.spark.cluster import Cluster  # noqa: PLC0415 - an extra
 
-    values = {name: str(value) for name, value in settings_of(settings, "--spark-conf").items()}
+    values = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not (name and equals):
+            raise ConfigError(f"--spark-conf {setting}: write name=value")
+        values[name] = value
     return Cluster(master, work_dir or Path(tempfile.gettempdir()), values)
 
 

@@ -157,6 +157,16 @@ def parent(pid: int) -> int:
         return 0
 
 
+def children(pid: int) -> list[int]:
+    """The processes that a process has started, and those that they have."""
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        found = [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    except OSError:
+        return []
+    return found + [grandchild for child in found for grandchild in children(child)]
+
+
 def command(pid: int) -> str:
     """The words of a process; none if it is gone."""
     try:

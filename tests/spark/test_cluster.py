@@ -21,12 +21,12 @@ from models.fold_in import FoldIn
 from models.row_rules import FixedSide
 from scripts.recommend_all import main as recommend_all
 from tests.models.strategies import clustered_table
-from tests.spark.standalone import SETTINGS, listening
+from tests.spark.standalone import SETTINGS, children, listening
 
 ROOT = Path(__file__).parents[2]
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
 """127.0.0.1, the same as the kernel has it for sockets of IPv6, and ::1."""
-CONF = [word for name, value in SETTINGS.items() for word in ("--spark-conf", f'{name}="{value}"')]
+CONF = [word for name, value in SETTINGS.items() for word in ("--spark-conf", f"{name}={value}")]
 
 
 def started(cluster, module, *words, work):
@@ -161,12 +161,6 @@ def test_an_executor_that_dies_in_the_middle_changes_nothing(cluster, implicit, 
     np.testing.assert_allclose(after.user_factors, before.user_factors, rtol=1e-3, atol=1e-4)
     assert exposed
     assert exposed <= LOOPBACK
-
-
-def children(pid):
-    """The processes that a process has started."""
-    path = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(child) for child in path.read_text().split()] if path.exists() else []
 
 
 @pytest.mark.parametrize(
