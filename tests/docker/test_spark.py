@@ -1,4 +1,4 @@
-"""The profile `spark`: a master, two workers and the train job in containers; the service serves what they made."""
+"""Compose profile `spark`: a master, two workers and the train job; the service serves what they made."""
 
 import os
 from collections.abc import Iterator
