@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
+_LOGGING: Final = Path(__file__).with_name("log4j2.properties")
 _DEFAULTS: Final = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
+    "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}",
     "spark.sql.session.timeZone": "UTC",
     # What is written is read once, on the same network; the other codecs load native code from /tmp.
     "spark.sql.parquet.compression.codec": "uncompressed",
@@ -156,7 +158,8 @@ def _translation(error: PySparkException | Py4JError) -> FoldrecError:
 
 
 def _said(error: Exception) -> str:
-    """The first line of what Java or Spark said, and of its cause if it has one."""
+    """The first line that says anything, and that of its cause if it has one."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("An error occurred while calling")]
     causes = [line for line in lines if line.startswith("Caused by:")]
     return " ".join(dict.fromkeys([*lines[:1], *causes[-1:]])) or type(error).__name__
