@@ -22,10 +22,12 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Literal
+from unittest.mock import patch
 
 import numpy as np
 from rich.console import Console
@@ -39,6 +41,7 @@ from models.artifact.store import CURRENT
 from models.dataset import Dataset
 from models.families.base import FittedModel
 from models.ids import IdMap
+from models.index import planner
 from models.index.exact import ExactIndex
 from models.index.retriever import Retriever, open_retriever
 from models.row_rules import FixedSide
@@ -159,12 +162,22 @@ def grown(artifact: Artifact, items: int, rng: np.random.Generator) -> tuple[Flo
     old = artifact.histories
     copies = old.indices.astype(np.int64) + len(trained) * rng.integers(0, times, len(old.indices))
     rows = np.where(copies < items, copies, old.indices).astype(np.int32)
-    order = np.lexsort((rows, old.row_numbers()))
+    order = np.lexsort((rows, old.row_numbers))
     return factors, Rows(old.indptr, rows[order], old.values[order])
 
 
-def search(work: Path, console: Console) -> None:
+def search(work: Path, console: Console, *, dense: bool, scann: bool) -> None:
     """Plan and publish the retrieval of 100k and of 1 M items, and compare what a query of each costs."""
+    with ExitStack() as stack:
+        if not dense:
+            stack.enter_context(patch.object(planner, "_DENSITIES", planner._DENSITIES[:1]))  # noqa: SLF001
+        if not scann:
+            stack.enter_context(patch.object(planner, "is_installed", lambda: False))
+        _publish_grown(work, console)
+    _compare_searches([_open(work / f"{items}") for items in GROWN], console)
+
+
+def _publish_grown(work: Path, console: Console) -> None:
     trained = _open(work / "trained")
     rng = np.random.default_rng(0)
     factors, histories = grown(trained, GROWN[-1], rng)
@@ -188,7 +201,6 @@ def search(work: Path, console: Console) -> None:
             root, model, Dataset(trained.users, ids, entries, has_values=True), Announcer(console)
         )
         console.print(f"{items:,} items planned and published in {time.perf_counter() - started:.0f} s")
-    _compare_searches([_open(work / f"{items}") for items in GROWN], console)
 
 
 def _compare_searches(artifacts: list[Artifact], console: Console) -> None:
@@ -266,6 +278,8 @@ def main() -> None:
     parser.add_argument("part", choices=["train", "search", "serve"])
     parser.add_argument("--work", type=Path, default=Path("data/benchmarks/million"), help="kept for later")
     parser.add_argument("--iterations", type=int, default=ITERATIONS)
+    parser.add_argument("--dense", action="store_true", help="search: try denser graphs too")
+    parser.add_argument("--scann", action="store_true", help="search: try ScaNN too, where it is installed")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     console = Console(width=110)
@@ -273,7 +287,7 @@ def main() -> None:
         case "train":
             train(options.work, console, options.iterations)
         case "search":
-            search(options.work, console)
+            search(options.work, console, dense=options.dense, scann=options.scann)
         case _:
             serve(options.work, console)
 
