@@ -16,6 +16,7 @@ _ALL = (
     "overload",
     "evaluation",
     "recommend_all",
+    "capacity",
 )
 
 
