@@ -1,4 +1,4 @@
-"""Titles as people type them: case, accents, word order, unfinished words and small typos do not matter.
+"""Titles as people type them: case, accents, order, spaces, unfinished words and small typos do not matter.
 
 Titles that share rare n-grams with the query are candidates; the best of those are compared word by word.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -101,10 +102,19 @@ class TitleSearch:
         """How much of the query is in the title, and a little of how much of the title is in the query."""
         title = self._titles[row].split()
         letters = sum(map(len, words))
-        like = sum(len(word) * max(_word_likeness(word, each) for each in title) for word in words) / letters
+        joined = [first + second for first, second in pairwise(title)]
+        like = sum(len(word) * _best_likeness(word, title, joined) for word in words) / letters
         if like < _LEAST_LIKENESS:
             return 0.0
         return (1 - _WHOLE) * like + _WHOLE * min(1.0, letters / sum(map(len, title)))
+
+
+def _best_likeness(word: str, title: Sequence[str], joined: Sequence[str]) -> float:
+    """How like a word is to any of a title, or to two of them without the space between."""
+    likeness = max(_word_likeness(word, each) for each in title)
+    if likeness < _BEGUN and joined:
+        likeness = max(likeness, *(_word_likeness(word, each) for each in joined))
+    return likeness
 
 
 def _word_likeness(word: str, other: str) -> float:

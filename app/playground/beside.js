@@ -5,7 +5,7 @@ import { curlButton } from "./curl.js";
 import { byId, el } from "./dom.js";
 import { model } from "./model.js";
 
-/** Put the other model's list beside the list `name`, if there is one. `draw` makes the entries of an answer. */
+/** Put the other model's list, if there is one, beside the list `name`. `draw` makes entries of an answer. */
 export async function beside(name, request, signal, draw) {
   const [title, other, own] = [byId(`${name}-served`), byId(`${name}-other`), byId(name)];
   const card = await model();
@@ -26,7 +26,7 @@ export async function beside(name, request, signal, draw) {
   }
 }
 
-// Mark the entries of a list that another list has, too; returns how many.
+// Mark what another list has, too; returns how many.
 function mark(list, other) {
   const there = new Set([...other.children].map((entry) => entry.dataset.item));
   const shared = [...list.children].filter((entry) => there.has(entry.dataset.item));

@@ -22,6 +22,7 @@ export function setUp() {
   });
   byId("history-tools").append(curlButton(() => requests.history));
   byId("user-tools").append(curlButton(() => requests.list));
+  byId("alike-tools").append(curlButton(() => requests.alike));
 }
 
 export async function show(id) {

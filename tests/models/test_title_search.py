@@ -35,6 +35,10 @@ def found(query: str, k: int = 3) -> list[str]:
         ("Ame\u0301lie poulain", "Le fabuleux destin d'Amélie Poulain"),
         ("star wrs", "Star Wars"),
         ("matirx", "The Matrix"),
+        ("starwars", "Star Wars"),
+        ("clonewars", "The Clone Wars"),
+        ("matrixrelaoded", "Matrix Reloaded"),
+        ("god father", "The Godfather"),
         ("smorrebrod", "Smørrebrød"),
         ("lodz", "Łódź"),
         ("strasse", "Straße"),
@@ -46,7 +50,7 @@ def found(query: str, k: int = 3) -> list[str]:
     ],
 )
 def test_title_is_found_as_people_type_it(query: str, best: str) -> None:
-    """Case, accents, word order, unfinished words and small typos do not matter."""
+    """Case, accents, word order, unfinished words, spaces and small typos do not matter."""
     assert found(query)[0] == best
 
 
