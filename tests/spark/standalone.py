@@ -19,8 +19,8 @@ EXECUTOR = "CoarseGrainedExecutorBackend"
 SETTINGS = {
     "spark.driver.memory": "700m",
     "spark.executor.memory": "700m",
-    "spark.default.parallelism": "3",
-    "spark.sql.shuffle.partitions": "3",
+    "spark.default.parallelism": "2",
+    "spark.sql.shuffle.partitions": "2",
     "spark.sql.adaptive.enabled": "false",
 }
 """Little memory, and few partitions: most of the time of small tables goes to starting tasks."""

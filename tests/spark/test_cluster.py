@@ -42,7 +42,7 @@ def started(cluster, module, *words, work):
     )
 
 
-def ended(process, seconds=400):
+def ended(process, seconds=550):
     """Exit status and what was printed."""
     out, error = process.communicate(timeout=seconds)
     return process.returncode, out + error
@@ -67,7 +67,7 @@ def table(tmp_path_factory):
 def training(table, family, root):
     """The words of a training."""
     words = ("--interactions", str(table), "--value-column", "stars", "--family", family)
-    return [*words, "--set", "factors=8", "--set", "iterations=10", "--artifacts", str(root)]
+    return [*words, "--set", "factors=8", "--set", "iterations=7", "--artifacts", str(root)]
 
 
 @pytest.fixture(scope="module", params=["spark_ials", "spark_als"])
@@ -75,8 +75,7 @@ def root(request, cluster, table, tmp_path_factory):
     """Where the cluster's model is published; that nothing was left in the work directory is checked here."""
     work, root = tmp_path_factory.mktemp("work"), tmp_path_factory.mktemp("artifacts")
     words = training(table, request.param, root)
-    holdout = "random" if request.param == "spark_ials" else "none"
-    status, said = ended(started(cluster, "scripts.train", *words, "--holdout", holdout, work=work))
+    status, said = ended(started(cluster, "scripts.train", *words, work=work))
     assert status == 0, said
     assert "published" in said
     assert not list(work.iterdir())
@@ -92,12 +91,10 @@ def implicit(root):
 
 
 def test_the_service_serves_what_the_cluster_trained(root):
-    """The artifact loads, says how good it is, and gives its users' fold-ins to 1e-5 and whole lists."""
+    """The artifact loads, and its users are the fold-ins of their histories to 1e-5."""
     artifact = open_artifact(root / current_version(root))
     manifest = artifact.manifest
     assert (manifest.dataset.users, manifest.dataset.items) == (400, 90)
-    if manifest.family == "spark_ials":
-        assert manifest.metrics["model"]["ndcg@10"] > manifest.metrics["popularity"]["ndcg@10"]
     fold_in = FoldIn(FixedSide(artifact.item_factors), manifest.row_rule)
     folded = [fold_in.solve(artifact.histories.only(user)).vector for user in range(400)]
     np.testing.assert_allclose(folded, artifact.user_factors, rtol=1e-5, atol=1e-6)
@@ -142,8 +139,8 @@ def test_an_executor_that_dies_in_the_middle_changes_nothing(cluster, implicit, 
     launched = cluster.launched()
     words = training(table, before.manifest.family, again)
     run = started(cluster, "scripts.train", *words, work=work)
-    deadline = time.monotonic() + 200
-    # The first checkpoint is of the fifth of ten iterations: ALS is at work.
+    deadline = time.monotonic() + 400
+    # The first checkpoint is of the fifth of seven iterations: ALS is at work.
     while not list(work.glob("*/checkpoints/*/rdd-*")):
         assert run.poll() is None, ended(run)
         assert time.monotonic() < deadline
@@ -156,7 +153,7 @@ def test_an_executor_that_dies_in_the_middle_changes_nothing(cluster, implicit, 
     assert cluster.launched() >= launched + 3, "no executor was started in place of the killed one"
     after = open_artifact(again / current_version(again))
     assert after.manifest.dataset == before.manifest.dataset
-    # The order of sums is not the same twice, and ten iterations carry its last digits on.
+    # The order of sums is not the same twice, and seven iterations carry its last digits on.
     np.testing.assert_allclose(after.item_factors, before.item_factors, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(after.user_factors, before.user_factors, rtol=1e-3, atol=1e-4)
     assert exposed

@@ -42,7 +42,7 @@ def trained(request, space, tmp_path_factory):
     model = fit.fit(dataset, rng=np.random.default_rng(5))
     seed = int(np.random.default_rng(5).integers(2**31))
     theirs = fit._als(seed).fit(own.read(entries))
-    return family, dataset, model, theirs
+    return family, dataset, model, theirs, fit
 
 
 def factors_of(frame, shape):
@@ -55,7 +55,7 @@ def factors_of(frame, shape):
 
 def test_sparks_users_are_the_solutions_of_our_row_problem(trained):
     """Before any sweep of ours, Spark's users and ours for Spark's items differ by less than 1e-3."""
-    family, dataset, _, theirs = trained
+    family, dataset, _, theirs, _ = trained
     factors = family.config.factors
     items = factors_of(theirs.itemFactors, (len(dataset.items), factors))
     users = factors_of(theirs.userFactors, (len(dataset.users), factors))
@@ -67,7 +67,7 @@ def test_sparks_users_are_the_solutions_of_our_row_problem(trained):
 
 def test_the_other_convention_would_be_noticed(trained):
     """With λ·(n + 1) for λ·n the same comparison fails, so it can."""
-    family, dataset, _, theirs = trained
+    family, dataset, _, theirs, _ = trained
     items = factors_of(theirs.itemFactors, (len(dataset.items), family.config.factors))
     users = factors_of(theirs.userFactors, (len(dataset.users), family.config.factors))
     n = dataset.histories.lengths.mean()
@@ -78,7 +78,7 @@ def test_the_other_convention_would_be_noticed(trained):
 
 def test_fold_in_of_every_history_is_the_stored_vector(trained):
     """After the closing sweep what serving folds in and what is stored are the same numbers."""
-    _, dataset, model, _ = trained
+    _, dataset, model, _, _ = trained
     fold_in = FoldIn(model.items, model.rule)
     folded = [fold_in.solve(dataset.histories.only(user)).vector for user in range(len(dataset.users))]
     np.testing.assert_allclose(folded, model.user_factors, rtol=1e-5, atol=1e-6)
@@ -86,14 +86,14 @@ def test_fold_in_of_every_history_is_the_stored_vector(trained):
 
 def test_items_are_sparks_own(trained):
     """The engine stores Spark's item factors under their rows; the order of sums may move the last digits."""
-    family, dataset, model, theirs = trained
+    family, dataset, model, theirs, _ = trained
     items = factors_of(theirs.itemFactors, (len(dataset.items), family.config.factors))
     np.testing.assert_allclose(model.items.factors, items, rtol=1e-3, atol=1e-4)
 
 
 def test_the_same_objective_is_reached_on_one_machine(trained):
     """The family's own fit, from other random factors, explains the table as well to within some per cent."""
-    family, dataset, model, _ = trained
+    family, dataset, model, _, _ = trained
     alone = family.fit(dataset, rng=np.random.default_rng(1))
 
     def share_explained(fitted):
@@ -103,11 +103,22 @@ def test_the_same_objective_is_reached_on_one_machine(trained):
     assert share_explained(model) == pytest.approx(share_explained(alone), rel=0.05)
 
 
+def test_a_part_of_the_table_is_fitted_as_a_holdout_asks(trained):
+    """Entries that are held out are not trained on; who has lost all of them has factors of 0."""
+    _, dataset, whole, _, fit = trained
+    kept = dataset.histories.row_numbers % 2 == 0
+    model = fit.fit(dataset.with_entries(kept), rng=np.random.default_rng(5))
+    assert not model.user_factors[1::2].any()
+    assert model.user_factors[::2].any(axis=1).all()
+    assert model.items.factors.shape == whole.items.factors.shape
+    assert not np.allclose(model.items.factors, whole.items.factors, rtol=0.1)
+
+
 def test_users_that_are_not_the_solutions_stop_the_training(trained):
     """Factors of another row problem, such as another version of Spark might have, are never published."""
     from models.engines.spark.fit import _check_users  # noqa: PLC0415 - an extra
 
-    family, dataset, model, theirs = trained
+    family, dataset, model, theirs, _ = trained
     _check_users(theirs.userFactors, model.user_factors)
     other = SparkExplicitRule(regularization=family.config.regularization * 1.5)
     users = closing_sweep(other, dataset.histories, model.items)
