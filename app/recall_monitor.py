@@ -51,7 +51,7 @@ class RecallMonitor:
         """The same snapshot, a share of its graphs' answers handed over."""
         for index in INDEXES:
             retriever, promised = getattr(snapshot, index), snapshot.manifest.retrieval[index]
-            if self._share and retriever.method == "hnsw":
+            if self._share and retriever.method != "exact":
                 floor = min(promised.target, promised.recall, promised.recall_as_served)
                 watch = Watch(snapshot.version, index, retriever.exact, promised.k, LiveRecall(floor))
                 watched = WatchedRetriever(retriever, watch, self._share, self._hand_over)

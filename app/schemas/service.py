@@ -13,7 +13,7 @@ class LiveRecall(Part):
     """What is found when a share of an index's lists is answered again exactly."""
 
     method: Annotated[
-        Literal["exact", "hnsw"],
+        Literal["exact", "hnsw", "scann"],
         Field(description="what answers now: `exact` once the recall has fallen", examples=["hnsw"]),
     ]
     recall_estimate: Annotated[

@@ -16,7 +16,7 @@ One directory per version, ``<root>/<version>/``, and ``<root>/CURRENT`` naming 
 ``metadata.jsonl``, ``metadata_offsets.npy``   optional: one JSON object per item, int64 ``(n_items + 1,)``
 ``field_<n>_{values,items}.npy``               optional: entries of a member, for filters, values ascending
 ``field_<n>_vocabulary.marisa``                optional: the strings of that member and their numbers
-``recommend.hnsw``, ``similar.hnsw``           index files, where the search is not exact
+``recommend.hnsw``, ``similar.hnsw``           index files, where the search is not exact; `.scann` of ScaNN's
 =============================================  ======================================================
 
 A version never changes once it has its name. No file holds a pickle. ``<root>/<version>.report.html`` is what

@@ -37,13 +37,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from models.artifact.manifest import FileEntry
+    from models.index.certificate import Method
     from models.item_fields import ItemFields
 
 USER_IDS: Final = "user_ids.marisa"
 ITEM_IDS: Final = "item_ids.marisa"
 SEARCHES: Final = {"recommend", "similar"}
 """What a service searches for, exactly or in an index of that name."""
-_GRAPH_SUFFIX: Final = ".hnsw"
+_INDEX_SUFFIXES: Final = {"hnsw": ".hnsw", "scann": ".scann"}
 _PAIRS: Final = ((METADATA, METADATA_OFFSETS), (TOP_ITEMS, TOP_SCORES))
 _REQUIRED: Final = {USER_IDS, ITEM_IDS, *DTYPES}
 _REMEDY: Final = "copy the version again from where it was trained, or train again"
@@ -70,14 +71,20 @@ class Artifact(ModelArrays):
         return None if self.item_metadata is None else self.item_metadata[item]
 
     def graph_path(self, name: str) -> Path | None:
-        """The verified index file `<name>.hnsw`, or None where that search is exact."""
-        file = graph_file(name)
-        return self.directory / file if file in self.manifest.files else None
+        """The verified file of that index, or None where the search is exact."""
+        certificate = self.manifest.retrieval.get(name)
+        if certificate is None or certificate.method == "exact":
+            return None
+        return self.directory / index_file(name, certificate.method)
 
 
-def graph_file(name: str) -> str:
-    """File of an index."""
-    return f"{name}{_GRAPH_SUFFIX}"
+def index_file(name: str, method: Method) -> str:
+    """File of an index that is searched by this method, which is not the exact one."""
+    return f"{name}{_INDEX_SUFFIXES[method]}"
+
+
+def _is_index(file: str) -> bool:
+    return file.endswith(tuple(_INDEX_SUFFIXES.values()))
 
 
 def open_artifact(directory: Path) -> Artifact:
@@ -146,7 +153,7 @@ def _check_listing(directory: Path, entries: dict[str, FileEntry]) -> None:
 
 def _verify_kind(name: str) -> None:
     known = name in {*_REQUIRED, *OPTIONAL_DTYPES, METADATA, METADATA_OFFSETS}
-    if not (known or item_array_name(name) or is_field_file(name) or name.endswith(_GRAPH_SUFFIX)):
+    if not (known or item_array_name(name) or is_field_file(name) or _is_index(name)):
         raise InconsistencyError(f"{name}: schema version 1 knows no such file")
 
 
@@ -203,9 +210,11 @@ def _check_manifest(artifact: Artifact) -> None:
     for name in sorted(SEARCHES - manifest.retrieval.keys()):
         raise InconsistencyError(f"{MANIFEST}: retrieval: no certificate for {name!r}")
     measured = {
-        graph_file(name) for name, certificate in manifest.retrieval.items() if certificate.method == "hnsw"
+        index_file(name, certificate.method)
+        for name, certificate in manifest.retrieval.items()
+        if certificate.method != "exact"
     }
-    stored = {name for name in manifest.files if name.endswith(_GRAPH_SUFFIX)}
+    stored = {name for name in manifest.files if _is_index(name)}
     if measured != stored:
         raise InconsistencyError(
             f"{MANIFEST}: certificates for {sorted(measured)}, but files {sorted(stored)}"

@@ -32,7 +32,7 @@ from models.artifact.manifest import (
     hash_line,
 )
 from models.artifact.metadata import METADATA, METADATA_OFFSETS, write_metadata
-from models.artifact.reader import ITEM_IDS, USER_IDS, graph_file, open_unpublished
+from models.artifact.reader import ITEM_IDS, USER_IDS, index_file, open_unpublished
 from models.artifact.store import set_current
 from models.errors import ArtifactError, TrainingError
 from models.item_fields import build_fields
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
-_LIBRARIES: Final = ("numpy", "scipy", "hnswlib", "marisa-trie", "implicit", "numba", "scikit-learn")
+_LIBRARIES: Final = ("numpy", "scipy", "hnswlib", "marisa-trie", "implicit", "numba", "scikit-learn", "scann")
 _UNNAMED: Final = "00000000T000000Z-0000"
 
 
@@ -118,7 +118,9 @@ def _write(directory: Path, contents: ArtifactContents, card: ModelCard) -> Mani
     for name, array in arrays.items():
         _write_array(directory / name, array)
     for name, save in contents.graphs.items():
-        save(directory / graph_file(name))
+        if name not in card.retrieval or card.retrieval[name].method == "exact":
+            raise ArtifactError(f"{directory / MANIFEST}: retrieval: an index {name!r} has no certificate")
+        save(directory / index_file(name, card.retrieval[name].method))
     for path in directory.iterdir():
         sync(path)
     manifest = _manifest(directory, arrays, card, fields_card)

@@ -55,6 +55,11 @@ class Graph(Protocol):
     """Proposes rows that are likely among the best; whoever asks drops, scores and sorts them."""
 
     @property
+    def in_order(self) -> bool:
+        """Whether the first k candidates are the best k of them, without being scored again."""
+        ...
+
+    @property
     def ef(self) -> int:
         """How many candidates a walk keeps anyway: asking for fewer is no cheaper."""
         ...
@@ -64,7 +69,7 @@ class Graph(Protocol):
         ...
 
     def candidates(self, vector: Float32Array, k: int) -> RowArray:
-        """About the k best rows, all distinct, most promising first; none where the walk finds fewer.
+        """About the k best rows or more, all distinct, most promising first; it may find fewer, or none.
 
         Args:
             vector: float32, shape ``(d,)``.

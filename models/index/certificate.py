@@ -7,6 +7,7 @@ from typing import Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Space: TypeAlias = Literal["inner_product", "augmented_l2", "cosine"]
+Method: TypeAlias = Literal["exact", "hnsw", "scann"]
 
 
 class GraphSetting(BaseModel):
@@ -24,6 +25,20 @@ class GraphSetting(BaseModel):
     ef: int = Field(ge=1)
 
 
+class ScannSetting(BaseModel):
+    """How ScaNN partitions the vectors, how many partitions it searches, and what it proposes of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    leaves: int = Field(ge=1)
+    leaves_to_search: int = Field(ge=1)
+    candidates: int = Field(ge=1)
+    """Proposed to be scored exactly, at least."""
+
+
+Setting: TypeAlias = GraphSetting | ScannSetting
+
+
 class Measurement(BaseModel):
     """One setting, measured against the exact scan on the same queries.
 
@@ -33,7 +48,7 @@ class Measurement(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    setting: GraphSetting
+    setting: Setting
     recall: float = Field(ge=0, le=1)
     recall_as_served: float = Field(ge=0, le=1)
     microseconds: float = Field(gt=0)
@@ -45,7 +60,7 @@ class RecallCertificate(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    method: Literal["exact", "hnsw"]
+    method: Method
     reason: str
     """Why this method, in words."""
     k: int = Field(ge=1)
@@ -57,7 +72,7 @@ class RecallCertificate(BaseModel):
     microseconds: float = Field(ge=0)
     """Median of one query as served, by the chosen method, on the machine that trained."""
     exact_microseconds: float = Field(ge=0)
-    chosen: GraphSetting | None = None
+    chosen: Setting | None = None
     max_over_fetch: int = Field(default=0, ge=0)
     """With more exclusions than this the exact scan is cheaper than the graph, and answers."""
     most_gathered: int = Field(default=0, ge=0)
@@ -66,13 +81,20 @@ class RecallCertificate(BaseModel):
 
     @model_validator(mode="after")
     def _graph_and_setting_go_together(self) -> Self:
-        if (self.method == "hnsw") != (self.chosen is not None):
-            raise ValueError("a certificate names its graph's setting exactly where the method is hnsw")
+        kinds = {"exact": type(None), "hnsw": GraphSetting, "scann": ScannSetting}
+        if type(self.chosen) is not kinds[self.method]:
+            raise ValueError(f"a certificate of method {self.method} with the setting of another")
         return self
 
     def __str__(self) -> str:
         """One line for a person."""
-        how = "exact scan" if self.chosen is None else f"{self.chosen.space} graph, ef {self.chosen.ef}"
+        match self.chosen:
+            case None:
+                how = "exact scan"
+            case GraphSetting():
+                how = f"{self.chosen.space} graph, ef {self.chosen.ef}"
+            case ScannSetting():
+                how = f"ScaNN, {self.chosen.leaves_to_search} of {self.chosen.leaves} leaves"
         return (
             f"{how}: recall@{self.k} {min(self.recall, self.recall_as_served):.4f} "
             f"in {self.microseconds:.0f} µs (exact {self.exact_microseconds:.0f} µs); {self.reason}"

@@ -54,6 +54,8 @@ class HnswIndex:
     Many threads may ask at once; nothing may change the graph meanwhile.
     """
 
+    in_order = True
+
     def __init__(self, graph: hnswlib.Index, setting: GraphSetting) -> None:
         self._graph = graph
         self._n_vectors = int(graph.element_count)
@@ -136,6 +138,10 @@ class HnswIndex:
         """Set how many candidates a walk keeps. Not while others ask."""
         self._ef = ef
         self._graph.set_ef(ef)
+
+    def use(self, setting: GraphSetting) -> None:
+        """Walk as far as the setting says. Not while others ask."""
+        self.set_ef(setting.ef)
 
     def __len__(self) -> int:
         return self._n_vectors

@@ -16,17 +16,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from models.index.certificate import GraphSetting, Measurement, RecallCertificate
+from models.index.certificate import GraphSetting, Measurement, RecallCertificate, ScannSetting
 from models.index.exact import ExactIndex
 from models.index.hnsw import HnswIndex
 from models.index.recall import least_score
 from models.index.retriever import Retriever
+from models.index.scann import FEWEST, ScannIndex, is_installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from models.index.base import Eligible, Index
-    from models.index.certificate import Space
+    from models.index.certificate import Method, Setting, Space
     from models.types import Float32Array, Float64Array, RowArray
 
 K = 10
@@ -44,6 +45,15 @@ _FINEST = 1 / 16
 _TIMED, _SECONDS = 200, 0.5
 """A median is over so many queries, fewer where they take longer than this together."""
 _TURNS = 3
+_LEAVES = 2
+"""ScaNN's partitions for the square root of the number of vectors, about what its authors recommend."""
+_FEWEST_LEAVES = 1 / 400
+"""Share of the partitions that is searched first."""
+_PROPOSED = (50, 100, 200, 400)
+"""Candidates of ScaNN that are scored exactly."""
+_GAIN = 0.002
+"""Recall that searching half as many partitions more must add, or more candidates are needed."""
+_METHODS: dict[type, Method] = {GraphSetting: "hnsw", ScannSetting: "scann"}
 _SAMPLED_ROWS = 100_000
 """Of more rows a sample this large decides which space suits them; half of the building is saved."""
 _FIRST_EXCLUSIONS = 32
@@ -84,7 +94,7 @@ def plan_retrieval(
     threads: int,
     announce: Callable[[str], None] = lambda _what: None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> tuple[RecallCertificate, HnswIndex | None]:
+) -> tuple[RecallCertificate, HnswIndex | ScannIndex | None]:
     """Choose how to search and certify it.
 
     Args:
@@ -98,13 +108,13 @@ def plan_retrieval(
         progress: told how many vectors of that graph are inserted, of how many.
 
     Returns:
-        The certificate, and the graph where one was chosen.
+        The certificate, and the graph or the index of ScaNN where one was chosen.
     """
     with threadpool_limits(limits=1, user_api="blas"):  # as a worker of the service scans
         judge = _Judge(exact, queries, target)
         if judge.exact_microseconds <= _FAST_SCAN:
             return judge.certify("a scan this fast is not worth approximating"), None
-        sufficient: list[tuple[Measurement, HnswIndex]] = []
+        sufficient: list[tuple[Measurement, HnswIndex | ScannIndex]] = []
         candidates = tuple(spaces)
         if len(candidates) > 1 and len(exact) > 2 * _SAMPLED_ROWS:
             announce(f"spaces, on {_SAMPLED_ROWS:,} items")
@@ -119,14 +129,17 @@ def plan_retrieval(
                     sufficient.append((measured, graph))
             if sufficient:
                 quickest = min((measured for measured, _ in sufficient), key=lambda each: each.microseconds)
-                if quickest.setting.ef < _LONG_WALK:
+                if _graph_setting(quickest).ef < _LONG_WALK:
                     break
-                candidates = (quickest.setting.space,)
+                candidates = (_graph_setting(quickest).space,)
+        if is_installed() and exact.n_eligible >= FEWEST:
+            announce("ScaNN")
+            sufficient += judge.sufficient_scann(threads)
         if not sufficient:
             return judge.certify(f"no graph reaches recall {target} in less time than the scan"), None
-        measured, graph = _cheapest(exact, queries, sufficient)
-        max_over_fetch = _crossover(exact, graph, queries)
-        return judge.certify("the cheapest that reaches the target", measured, max_over_fetch), graph
+        measured, chosen = _cheapest(exact, queries, sufficient)
+        max_over_fetch = _crossover(exact, chosen, queries)
+        return judge.certify("the cheapest that reaches the target", measured, max_over_fetch), chosen
 
 
 def _suited(
@@ -152,7 +165,7 @@ def _suited(
             sufficient.append(measured)
     if not sufficient:
         return spaces
-    return (min(sufficient, key=lambda each: each.microseconds).setting.space,)
+    return (_graph_setting(min(sufficient, key=lambda each: each.microseconds)).space,)
 
 
 class _Judge:
@@ -172,7 +185,7 @@ class _Judge:
     ) -> RecallCertificate:
         """The certificate of a measured setting; None: of the exact scan."""
         return RecallCertificate(
-            method="exact" if measured is None else "hnsw",
+            method="exact" if measured is None else _METHODS[type(measured.setting)],
             reason=reason,
             k=K,
             target=self._target,
@@ -198,20 +211,45 @@ class _Judge:
                 return None
             failed, ef = ef, min(math.ceil(ef * _RISE), len(graph))
         best = measured
-        while best.setting.ef - failed > max(1, int(best.setting.ef * _FINEST)):
-            ef = (best.setting.ef + failed) // 2
-            measured, sufficient = self._measure(graph, setting.model_copy(update={"ef": ef}))
+        while ef - failed > max(1, int(ef * _FINEST)):
+            middle = (ef + failed) // 2
+            measured, sufficient = self._measure(graph, setting.model_copy(update={"ef": middle}))
             if sufficient:
-                best = measured
+                best, ef = measured, middle
             else:
-                failed = ef
+                failed = middle
         return best if best.microseconds < self.exact_microseconds else None
 
-    def _measure(self, graph: HnswIndex, setting: GraphSetting) -> tuple[Measurement, bool]:
+    def sufficient_scann(self, threads: int) -> list[tuple[Measurement, ScannIndex]]:
+        """An index of ScaNN and the cheapest setting of it that reaches the target; empty where none does.
+
+        For each number of candidates, as many partitions as are needed, as long as more of them help.
+        """
+        all_leaves = int(_LEAVES * math.sqrt(self._exact.n_eligible))
+        setting = ScannSetting(leaves=all_leaves, leaves_to_search=all_leaves, candidates=_PROPOSED[0])
+        index = ScannIndex.build(self._exact, setting, threads=threads)
+        best: list[tuple[Measurement, ScannIndex]] = []
+        dearest = self.exact_microseconds
+        for candidates in _PROPOSED:
+            leaves, reached = max(1, int(all_leaves * _FEWEST_LEAVES)), 0.0
+            while True:
+                tried = setting.model_copy(update={"leaves_to_search": leaves, "candidates": candidates})
+                measured, sufficient = self._measure(index, tried)
+                recall = min(measured.recall, measured.recall_as_served)
+                if measured.microseconds >= dearest or sufficient:
+                    break
+                if recall < reached + _GAIN or leaves == all_leaves:
+                    break
+                leaves, reached = min(math.ceil(leaves * _RISE), all_leaves), recall
+            if sufficient and measured.microseconds < dearest:
+                best, dearest = [(measured, index)], measured.microseconds
+        return best
+
+    def _measure(self, graph: HnswIndex | ScannIndex, setting: Setting) -> tuple[Measurement, bool]:
         """Measure a setting, and whether its recall is sufficient."""
         if self._floors is None:
             self._floors = _floors(self._exact, self._plain), _floors(self._exact, self._served)
-        graph.set_ef(setting.ef)
+        _use(graph, setting)
         retriever = Retriever(self._exact, graph, max_fetch=len(graph))
         plain, served = (
             _recalls(retriever, queries, floors)
@@ -227,6 +265,23 @@ class _Judge:
         # The least effort that seems to do on this sample does a little less on another.
         sure = min(float(each.mean() - each.std() / len(each) ** 0.5) for each in (plain, served))
         return measured, sure >= self._target
+
+
+def _graph_setting(measured: Measurement) -> GraphSetting:
+    """The setting of a measured graph."""
+    if not isinstance(measured.setting, GraphSetting):
+        raise TypeError("not measured on a graph")
+    return measured.setting
+
+
+def _use(graph: HnswIndex | ScannIndex, setting: Setting) -> None:
+    match graph, setting:
+        case HnswIndex(), GraphSetting():
+            graph.use(setting)
+        case ScannIndex(), ScannSetting():
+            graph.use(setting)
+        case _:
+            raise TypeError("an index with the setting of another")
 
 
 def _floors(exact: ExactIndex, queries: Queries) -> Float32Array:
@@ -262,14 +317,14 @@ def _microseconds(index: Index, queries: Queries) -> float:
 
 
 def _cheapest(
-    exact: ExactIndex, queries: Queries, graphs: Sequence[tuple[Measurement, HnswIndex]]
-) -> tuple[Measurement, HnswIndex]:
+    exact: ExactIndex, queries: Queries, graphs: Sequence[tuple[Measurement, HnswIndex | ScannIndex]]
+) -> tuple[Measurement, HnswIndex | ScannIndex]:
     """The quickest of the graphs, each at the effort that it was found to need.
 
     They take turns, so that whatever else the machine does hits all of them; the best of its turns counts.
     """
     for measured, graph in graphs:
-        graph.set_ef(measured.setting.ef)
+        _use(graph, measured.setting)
     walks = [Retriever(exact, graph, max_fetch=len(graph)) for _, graph in graphs]
     turns = [[_microseconds(walk, queries) for walk in walks] for _ in range(_TURNS)]
     microseconds, place = min((min(times), place) for place, times in enumerate(zip(*turns, strict=True)))
@@ -299,7 +354,7 @@ def _most_gathered(exact: ExactIndex, queries: Queries, scan_microseconds: float
     return min(len(exact), int(n_rows * scan_microseconds / microseconds)) if microseconds else 0
 
 
-def _crossover(exact: ExactIndex, graph: HnswIndex, queries: Queries) -> int:
+def _crossover(exact: ExactIndex, graph: HnswIndex | ScannIndex, queries: Queries) -> int:
     """The number of exclusions up to which the graph is cheaper than the scan."""
     rng = np.random.default_rng(0)
     walk = Retriever(exact, graph, max_fetch=len(graph))

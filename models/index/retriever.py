@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
+from models.index.certificate import GraphSetting, ScannSetting
 from models.index.hnsw import HnswIndex
+from models.index.scann import ScannIndex
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from models.index.base import Eligible, Graph
-    from models.index.certificate import RecallCertificate
+    from models.index.certificate import Method, RecallCertificate
     from models.index.exact import ExactIndex
     from models.types import Float32Array, RowArray
 
@@ -76,9 +77,11 @@ class Retriever:
         self._max_fetch = 0 if graph is None else min(max_fetch, len(graph))
 
     @property
-    def method(self) -> Literal["exact", "hnsw"]:
+    def method(self) -> Method:
         """What answers a plain query."""
-        return "exact" if self._graph is None else "hnsw"
+        if self._graph is None:
+            return "exact"
+        return "scann" if isinstance(self._graph, ScannIndex) else "hnsw"
 
     def without_graph(self) -> Retriever:
         """The same, answering exactly."""
@@ -101,7 +104,16 @@ class Retriever:
             rows = _without(graph.candidates(vector, enough), excluded)
         if len(rows) < k:
             return self.exact.search(vector, k, excluded)
-        return self.exact.rank(vector, rows[:k])
+        return self._best(graph, vector, rows, k)
+
+    def _best(
+        self, graph: Graph, vector: Float32Array, rows: RowArray, k: int
+    ) -> tuple[RowArray, Float32Array]:
+        """The k best of the candidates, at least as many."""
+        if graph.in_order:
+            return self.exact.rank(vector, rows[:k])
+        rows, scores = self.exact.rank(vector, rows)
+        return rows[:k], scores[:k]
 
     def _search_eligible(
         self, vector: Float32Array, k: int, excluded: RowArray, eligible: Eligible
@@ -119,7 +131,7 @@ class Retriever:
                 rows = self._graph.candidates(vector, walked)
                 rows = _without(rows[eligible.mask.take(rows)], excluded)
                 if len(rows) >= k:
-                    return self.exact.rank(vector, rows[:k])
+                    return self._best(self._graph, vector, rows, k)
                 # Near this query eligible rows are rarer than elsewhere.
                 fetch = _fetch(k, len(rows) / walked)
         if n_eligible < self._costs.most_gathered:
@@ -128,19 +140,19 @@ class Retriever:
 
 
 def open_retriever(exact: ExactIndex, path: Path | None, certificate: RecallCertificate) -> Retriever:
-    """The retriever that a certificate was issued for; `path` is its graph's file, verified, or None.
+    """The retriever that a certificate was issued for; `path` is its index's file, verified, or None.
 
     Raises:
-        ArtifactError: the graph does not fit the vectors.
+        ArtifactError: the index does not fit the vectors, or what it needs is not installed.
     """
-    graph = None
-    if path is not None and certificate.chosen is not None:
-        graph = HnswIndex.open(
-            path,
-            certificate.chosen,
-            dimensions=exact.vectors.shape[1],
-            n_vectors=exact.n_eligible,
-        )
+    graph: Graph | None = None
+    match path, certificate.chosen:
+        case Path(), GraphSetting() as setting:
+            graph = HnswIndex.open(
+                path, setting, dimensions=exact.vectors.shape[1], n_vectors=exact.n_eligible
+            )
+        case Path(), ScannSetting() as setting:
+            graph = ScannIndex.open(path, exact, setting)
     return certified_retriever(exact, graph, certificate)
 
 

@@ -20,6 +20,8 @@ from tests.models.index.samples import NOTHING, build, clustered, ordered, skewe
 class Proposals:
     """A graph that proposes what it is told, and remembers what it was asked for."""
 
+    in_order = True
+
     def __init__(self, rows, *, ef=1, reach=None):
         self.rows = np.asarray(rows, dtype=np.int32)
         self.ef = ef
@@ -63,6 +65,26 @@ def test_any_graph_leads_to_k_rows_with_exact_scores(search, seed, reach, ef):
     assert scores.tolist() == [score_of[row] for row in rows.tolist()]  # to the bit, by either way
     best_first = list(zip((-scores).tolist(), rows.tolist(), strict=True))
     assert best_first == sorted(best_first)
+
+
+class Rough(Proposals):
+    """Proposes all it has, in an order that is not that of the scores."""
+
+    in_order = False
+
+    def candidates(self, _vector, _k):
+        """All rows."""
+        return self.rows
+
+
+def test_candidates_in_a_rough_order_are_all_scored():
+    """The best of all that is proposed come back, and not the best of the first k."""
+    vectors = np.arange(1, 31, dtype=np.float32)[:, np.newaxis]
+    excluded = np.array([28], dtype=np.int32)
+    retriever = Retriever(ExactIndex(vectors), Rough(range(30)), max_fetch=30)
+    rows, scores = retriever.search(np.ones(1, dtype=np.float32), 3, excluded)
+    assert rows.tolist() == [29, 27, 26]
+    assert scores.tolist() == [30, 28, 27]
 
 
 def test_the_graph_is_asked_for_half_of_the_exclusions_then_for_all():
