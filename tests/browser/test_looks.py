@@ -75,7 +75,7 @@ def shown(one: Visit, panel: str) -> Page:
 def visited(visit: Callable[..., Visit], service: Any, look: str) -> Visit:
     """A page in one of the two looks."""
     url = f"http://127.0.0.1:{service.port}"
-    return visit(url, bypass_csp=True, reduced_motion="reduce", **LOOKS[look])
+    return visit(url, bypass_csp=True, **LOOKS[look])
 
 
 @pytest.mark.parametrize("look", LOOKS)
@@ -138,7 +138,7 @@ def test_drawing_of_letters_does_not_matter(
         executable_path=chromium(),
         args=[*SANDBOX, "--font-render-hinting=none", "--disable-lcd-text"],
     )
-    context = other.new_context(bypass_csp=True, reduced_motion="reduce", **LOOKS["desktop-light"])
+    context = other.new_context(bypass_csp=True, **LOOKS["desktop-light"])
     page = shown(Visit(context.new_page(), f"http://127.0.0.1:{service.port}", []), "item/i9")
     assert difference(picture(page.screenshot()), sound) <= TOLERANCE / 2
     other.close()
