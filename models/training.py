@@ -242,12 +242,12 @@ def certify_fold_in(model: FittedModel, dataset: Dataset, rng: np.random.Generat
     difference = np.abs(folded - stored)
     norms = np.maximum(np.linalg.norm(stored, axis=1), np.finfo(np.float32).tiny)
     index = ExactIndex(model.items.factors)
-    overlaps = []
-    for user, ours, theirs in zip(users, folded, stored, strict=True):
-        seen = dataset.histories.row(user)[0]
-        folded_list, _ = index.search(model.rule.query(ours), METRICS_K, seen)
-        stored_list, _ = index.search(model.rule.query(theirs), METRICS_K, seen)
-        overlaps.append(np.isin(folded_list, stored_list).mean() if len(stored_list) else 1.0)
+    seen = [dataset.histories.row(user)[0] for user in users.tolist()]
+    lists = [index.search_many(model.rule.query(side), METRICS_K, seen) for side in (folded, stored)]
+    overlaps = [
+        np.isin(ours, theirs).mean() if len(theirs) else 1.0
+        for (ours, _), (theirs, _) in zip(*lists, strict=True)
+    ]
     return FoldInCertificate(
         sample_size=n_sampled,
         max_abs_difference=float(difference.max()),
