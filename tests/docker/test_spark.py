@@ -14,7 +14,7 @@ PROFILE = ("--profile", "spark")
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    """Trained on the cluster, which has stopped then; taken down with its volumes at the end."""
+    """Trained on the cluster; taken down with its volumes at the end."""
     running = Stack([*compose_spelling(), *PROFILE], f"foldrec-spark-{os.getpid()}", free_port())
     try:
         running("up", "--build", "--exit-code-from", "spark-train", "spark-train")
