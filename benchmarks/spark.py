@@ -50,7 +50,13 @@ TRAINERS = {
     "our spark_ials, 2 threads": ("spark_ials", False),
     "Spark, 2 workers of 1 core": ("spark_ials", True),
 }
-MEMORY = {"spark.driver.memory": "1g", "spark.executor.memory": "1500m"}
+SETTINGS = {
+    "spark.driver.memory": "1g",
+    "spark.executor.memory": "1500m",
+    "spark.default.parallelism": "4",
+    "spark.sql.shuffle.partitions": "4",
+}
+"""For two cores: Spark's own 10 blocks and 200 partitions are for larger clusters."""
 SAMPLED_USERS = 20_000
 
 
@@ -70,6 +76,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--data", choices=["movielens", "drawn", "both"], default="both")
     parser.add_argument("--movielens", type=Path, default=Path("data/movielens-100k"))
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument("--items", type=int, default=5_000)
@@ -79,11 +86,11 @@ def main() -> int:
     if lacking is not None:
         print(lacking, file=sys.stderr)
         return 1
-    size = {"users": options.users, "items": options.items, "interactions": options.interactions}
-    drawn = to_dataset(generate_interactions(**size, rng=np.random.default_rng(0)))
-    measure("drawn", drawn)
-    if options.movielens.is_dir():
+    if options.data != "drawn" and options.movielens.is_dir():
         measure("MovieLens 100K", movielens(options.movielens))
+    if options.data != "movielens":
+        size = {"users": options.users, "items": options.items, "interactions": options.interactions}
+        measure("drawn", to_dataset(generate_interactions(**size, rng=np.random.default_rng(0))))
     return 0
 
 
@@ -146,7 +153,7 @@ def run(
     words += ["--set", f"factors={FACTORS}", "--set", f"iterations={ITERATIONS}", "--artifacts", str(root)]
     if cluster is not None:
         words += ["--engine", "spark", "--master", cluster.url, "--work-dir", str(root.parent)]
-        words += [word for name, value in MEMORY.items() for word in ("--spark-conf", f"{name}={value}")]
+        words += [word for name, value in SETTINGS.items() for word in ("--spark-conf", f"{name}={value}")]
     started = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", "scripts.train", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
