@@ -272,6 +272,18 @@ def test_model_card_shows_what_is_served(playground: Visit, api: httpx.Client) -
     assert page.locator("#model-cards .curve circle").count() == len(card["training"]["loss"])
 
 
+def test_card_of_a_model_from_before_there_were_intervals(playground: Visit, api: httpx.Client) -> None:
+    """Its metrics stand alone, and nothing is said of intervals."""
+    card = api.get("/model").json()
+    del card["metrics"]["intervals"]
+    playground.page.route("**/model", lambda route: route.fulfill(json=card))
+    page = playground.open("model")
+    page.locator("#model-cards .figures").wait_for()
+    cells = page.locator("#model-cards .figures td").all_inner_texts()
+    assert cells[0] == f"{card['metrics']['model']['ndcg@10']:.3f}"
+    assert "intervals" not in page.inner_text("#model-cards")
+
+
 def test_report_opens_and_cannot_act(playground: Visit) -> None:
     """The card's link opens the report with its own styles; its script and its far picture do nothing."""
     page = playground.open("model")
