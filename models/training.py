@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from models.artifact import (
     ArtifactContents,
@@ -155,16 +156,18 @@ def train(
     watch.begin("index")
     retrieval, graphs = plan_indexes(model, dataset, plan, reporter)
     watch.begin("certify fold-in")
-    fold_in = certify_fold_in(model, dataset, np.random.default_rng(plan.seed))
+    with threadpool_limits(limits=1, user_api="blas"):  # row by row: threads would wait for each other
+        fold_in = certify_fold_in(model, dataset, np.random.default_rng(plan.seed))
     if fold_in.max_relative_difference > _FOLD_IN_TOLERANCE:
         raise TrainingError(
             f"folding users in misses their stored factors by {fold_in.max_relative_difference:.1e}: the row "
             "problem is ill-conditioned; raise the regularization, or check the table for extreme values"
         )
     watch.begin("estimate noise")
-    posterior = estimated_posterior(
-        model.items, model.rule, FoldIn(model.items, model.rule), dataset.histories
-    )
+    with threadpool_limits(limits=1, user_api="blas"):
+        posterior = estimated_posterior(
+            model.items, model.rule, FoldIn(model.items, model.rule), dataset.histories
+        )
     top_lists = None
     if plan.precompute:
         watch.begin("top lists")
