@@ -112,7 +112,7 @@ def measure(name: str, dataset: Dataset) -> None:
     with tempfile.TemporaryDirectory() as work:
         path = write_table(training, Path(work) / "interactions.parquet")
         for label, (family, on_spark) in TRAINERS.items():
-            root = Path(work) / label.replace(" ", "-")
+            root = Path(work) / label
             if on_spark:
                 root.mkdir()
                 with standalone(root, memory="1600m") as cluster:

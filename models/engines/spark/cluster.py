@@ -75,7 +75,7 @@ class Workspace:
             ConfigError: what they wrote is not to be seen from here.
         """
         path = self.directory / name
-        frame.write.parquet(path.as_uri())
+        frame.write.parquet(_address(path))
         if not parts(path):
             raise ConfigError(
                 f"{path}: the executors have written what this process cannot see; give a --work-dir that "
@@ -85,7 +85,12 @@ class Workspace:
 
     def read(self, path: Path) -> DataFrame:
         """A table that either side has written."""
-        return self.spark.read.parquet(path.as_uri())
+        return self.spark.read.parquet(_address(path))
+
+
+def _address(path: Path) -> str:
+    """A path as Spark wants it: on the file system, whatever its default is, and not percent-encoded."""
+    return f"file://{path}"
 
 
 def parts(directory: Path) -> list[Path]:
@@ -107,7 +112,7 @@ def workspace(cluster: Cluster) -> Iterator[Workspace]:
     try:
         spark = _session(cluster)
         try:
-            spark.sparkContext.setCheckpointDir((directory / "checkpoints").as_uri())
+            spark.sparkContext.setCheckpointDir(_address(directory / "checkpoints"))
             with _translated():
                 yield Workspace(spark, directory)
         finally:
