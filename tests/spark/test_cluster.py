@@ -73,7 +73,9 @@ def training(table, family, root):
 @pytest.fixture(scope="module", params=["spark_ials", "spark_als"])
 def root(request, cluster, table, tmp_path_factory):
     """Where the cluster's model is published; that nothing was left in the work directory is checked here."""
-    work, root = tmp_path_factory.mktemp("work"), tmp_path_factory.mktemp("artifacts")
+    work = tmp_path_factory.mktemp("wörk") / "a, b%20c"  # no path is too odd
+    work.mkdir()
+    root = tmp_path_factory.mktemp("artifacts")
     words = training(table, request.param, root)
     status, said = ended(started(cluster, "scripts.train", *words, work=work))
     assert status == 0, said
