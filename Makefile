@@ -54,11 +54,15 @@ screenshots: $(VENV)/.browser artifacts/movielens-100k/CURRENT
 	$(BIN)/python -m tests.browser.screenshots artifacts/movielens-100k docs/images
 
 test-docker: $(VENV)/.dev
-	$(PYTEST) -m docker -s
+	$(PYTEST) -m "docker and not spark" -s
+
+# The image with Spark and Java is large, and takes its time to be built.
+test-docker-spark: $(VENV)/.dev
+	$(PYTEST) -m "docker and spark" -s
 
 # A master and two workers on loopback, in processes of their own. Needs Java 17 or 21; skipped without it.
 test-spark: $(VENV)/.dev $(VENV)/.spark
-	$(PYTEST) -m spark -rs
+	$(PYTEST) -m "spark and not docker" -rs
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -7,7 +7,7 @@ import pytest
 
 from tests.docker.engine import USER, Stack, compose_spelling, free_port
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.docker, pytest.mark.spark, pytest.mark.timeout(3600)]
 
 PROFILE = ("--profile", "spark")
 
