@@ -15,7 +15,7 @@ BROWSER ?= browser
 # Overlong test runs are cut by pytest's own timeout; -n uses the cores there are.
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo serve test test-api test-browser test-docker test-spark screenshots check format bench bench-spark reproduce clean
+.PHONY: demo serve test test-api test-browser test-docker test-docker-spark test-spark screenshots check format bench bench-spark reproduce clean
 
 demo: $(VENV)/.train data/movielens-100k/dataset.json artifacts/movielens-100k/CURRENT
 	@echo
