@@ -76,7 +76,7 @@ class FoldIn:
         """
         solution = self._solver.solve(history)
         row = solution.factor_row()
-        if not (np.abs(row) < _LARGEST).all():  # neither is NaN
+        if not row @ row < _LARGEST**2:  # neither is NaN
             raise SingularRowError("the row's solution is not finite")
         return FoldedRow(row.astype(np.float32), history, solution)
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dpotrs
+from scipy.linalg.lapack import dposv, dpotrs
 
 from models.errors import FoldrecError
 
@@ -96,8 +96,7 @@ def solve_row(observed: FloatArray, gram: Float64Array | None, problem: RowProbl
         matrix += gram if problem.gram_weight == 1 else problem.gram_weight * gram
     matrix.flat[:: len(matrix) + 1] += problem.ridge[0]
     # A is symmetric: transposed, it has the layout that LAPACK overwrites instead of copying.
-    cholesky, info = dpotrf(matrix.T, lower=1, clean=0, overwrite_a=1)
+    cholesky, vector, info = dposv(matrix.T, problem.targets @ rows, lower=1, overwrite_a=1, overwrite_b=1)
     if info != 0:
         raise SingularRowError("the row's matrix is not positive definite")
-    vector, _ = dpotrs(cholesky, problem.targets @ rows, lower=1)
     return RowSolution(vector, cholesky)
