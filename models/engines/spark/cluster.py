@@ -39,9 +39,10 @@ _DEFAULTS: Final = {
 _LOOPBACK: Final = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
-    "spark.pyspark.python": sys.executable,
 }
-"""Where the cluster is on this machine, nobody else has to be heard, and its Python is ours."""
+"""Where the cluster is on this machine, nobody else has to be heard."""
+_PYTHON: Final = "PYSPARK_PYTHON"
+"""Names the executors' Python, which needs this package; no setting of a session does."""
 _OURS: Final = re.compile(r"^models\.errors\.(\w+): (.*)$", re.MULTILINE)
 _LOCAL_HOSTS: Final = {"127.0.0.1", "localhost", "::1"}
 
@@ -126,6 +127,8 @@ def _session(cluster: Cluster) -> SparkSession:
         raise ConfigError(
             "Spark needs Java 17 or 21, and there is no `java` here; install it, or set JAVA_HOME"
         )
+    if _is_here(cluster.master):
+        os.environ.setdefault(_PYTHON, sys.executable)
     builder = SparkSession.builder.master(cluster.master).appName("foldrec")
     settings = {**_DEFAULTS, **(_LOOPBACK if _is_here(cluster.master) else {}), **cluster.settings}
     for name, value in settings.items():
