@@ -381,6 +381,7 @@ def test_curl_repeats_what_is_seen(visit: Callable[..., Visit], service: Any) ->
         page.goto(f"{one.url}/#{panel}")
         if panel == "item/i9":  # not what the likes left there
             until(page, "document.querySelector('#item-card dd')?.textContent === 'i9'")
+        page.locator(items).first.wait_for()
         shown = listed(page.locator(items))
         page.locator(button).get_by_role("button", name="Copy as curl").click()
         page.locator(button).get_by_role("button", name="Copied").wait_for()
