@@ -37,14 +37,16 @@ def like(page: Page, *item_ids: str) -> None:
 
 def listed(items: Locator) -> list[tuple[str, str]]:
     """Item ids and scores of a list, as shown."""
-    items.first.wait_for()
-    return [
-        (
-            item.locator(".name a").get_attribute("href").removeprefix("#item/"),
-            item.locator(".score").inner_text(),
+    while True:  # a list is drawn anew when more arrives, and is empty for a moment
+        items.first.wait_for()
+        shown = items.evaluate_all(
+            """items => items.map((item) => [
+                item.querySelector(".name a").getAttribute("href").replace("#item/", ""),
+                item.querySelector(".score").innerText,
+            ])"""
         )
-        for item in items.all()
-    ]
+        if shown:
+            return [(item_id, score) for item_id, score in shown]
 
 
 def answered(answer: dict[str, Any]) -> list[tuple[str, str]]:
@@ -381,7 +383,6 @@ def test_curl_repeats_what_is_seen(visit: Callable[..., Visit], service: Any) ->
         page.goto(f"{one.url}/#{panel}")
         if panel == "item/i9":  # not what the likes left there
             until(page, "document.querySelector('#item-card dd')?.textContent === 'i9'")
-        page.locator(items).first.wait_for()
         shown = listed(page.locator(items))
         page.locator(button).get_by_role("button", name="Copy as curl").click()
         page.locator(button).get_by_role("button", name="Copied").wait_for()
