@@ -85,7 +85,7 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends default-jre-headless libgomp1 procps \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin \
     && echo 'foldrec:x:10001:10001::/tmp:/usr/sbin/nologin' >> /etc/passwd \
-    && install --directory --owner=10001 --group=10001 /work
+    && install --directory --owner=10001 --group=10001 /shared
 ENV NUMBA_CACHE_DIR=/tmp/numba PYSPARK_PYTHON=/opt/foldrec/bin/python
 USER 10001:10001
 CMD ["python", "-m", "scripts.train", "--help"]
