@@ -35,6 +35,7 @@ from models.families.base import (
     silent,
 )
 from models.families.confidence import NamedWeighting, confidence, item_arrays, unliked
+from models.principal_axes import in_principal_axes
 from models.row_rules import FixedSide, LinearWeighting, UnobservedRule
 from models.row_solve import gram_matrix
 from models.row_solve.conjugate_gradients import descend, observed_scores
@@ -110,7 +111,7 @@ class IALS:
             descend(items.rows, users.factors, items.problem, items.factors)
             watch.record(_loss(users, items))
         items.factors[unliked(dataset, signed)] = 0
-        fixed = FixedSide(items.factors, arrays)
+        fixed = FixedSide(in_principal_axes(items.factors), arrays)
         return FittedModel(rule, closing_sweep(rule, dataset.histories, fixed), fixed, watch.losses)
 
     def _weighed(self, dataset: Dataset) -> tuple[dict[str, FloatArray], Float32Array]:

@@ -33,6 +33,7 @@ from models.families.base import (
     silent,
 )
 from models.families.confidence import NamedWeighting, confidence, item_arrays, unliked
+from models.principal_axes import in_principal_axes
 from models.row_rules import FixedSide, ImplicitRule, LinearWeighting
 
 if TYPE_CHECKING:
@@ -118,8 +119,9 @@ class IALSImplicit:
         except ModelFitError as error:
             raise TrainingError(f"the factors became NaN ({error}); raise the regularization") from error
         factors = trainer.item_factors if device == "cpu" else trainer.item_factors.to_numpy()
-        items = FixedSide(np.array(factors, dtype=np.float32, order="C"), arrays)
-        items.factors[unliked(dataset, signed)] = 0
+        factors = np.array(factors, dtype=np.float32, order="C")
+        factors[unliked(dataset, signed)] = 0
+        items = FixedSide(in_principal_axes(factors), arrays)
         return FittedModel(rule, closing_sweep(rule, histories, items), items, watch.losses)
 
     def _rule(self) -> ImplicitRule:

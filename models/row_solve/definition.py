@@ -5,7 +5,8 @@ With the other side ``Q`` (n × d) held fixed, every family's row ``p`` is the s
     A p = b,    A = g·QᵀQ + Σᵢ wᵢ qᵢqᵢᵀ + ρ·I,    b = Σᵢ tᵢ qᵢ        (i over the row's observed entries)
 
 Training's user sweep, its item sweep and the fold-in of somebody new are this same problem on different
-rows. `models.row_solve.sweep` is the compiled version; property tests pin the two to each other.
+rows. `models.row_solve.sweep` is the compiled version, and `models.row_solve.short_rows` a quicker way where
+there are few entries; property tests pin them to this one.
 
 References:
     Hu, Koren, Volinsky: Collaborative Filtering for Implicit Feedback Datasets, ICDM 2008, eq. 4.
@@ -16,7 +17,7 @@ References:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from scipy.linalg.lapack import dposv, dpotrs
@@ -48,6 +49,19 @@ class RowProblem:
 
 class SingularRowError(FoldrecError):
     """The row's matrix A is not positive definite to working precision."""
+
+
+class SolvedRow(Protocol):
+    """A row's p, and its A to be divided by."""
+
+    @property
+    def vector(self) -> Float64Array:
+        """p, float64, shape ``(d,)``."""
+        ...
+
+    def inverse_times(self, right: Float64Array) -> Float64Array:
+        """A⁻¹ x for a vector ``(d,)`` or the columns of ``(d, m)``."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

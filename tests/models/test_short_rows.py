@@ -1,0 +1,147 @@
+"""Rows with few entries: solved among their entries, they are what the definition says; and the axes for it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+
+from models.fold_in import FoldIn
+from models.principal_axes import in_principal_axes, principal_axes, turned
+from models.row_rules import BM25Weighting, FixedSide, ImplicitRule, SparkImplicitRule, UnobservedRule
+from models.row_rules.weighting import LENGTH_NORM
+from models.row_solve import (
+    RowProblem,
+    Rows,
+    RowSolution,
+    SingularRowError,
+    gram_matrix,
+    solve_row,
+    solve_short_row,
+)
+from models.row_solve.short_rows import ShortRowSolution
+
+RULES = [
+    ImplicitRule(alpha=2.0, regularization=0.5),
+    ImplicitRule(alpha=1.0, regularization=0.01),  # a value of 1 has no weight
+    UnobservedRule(unobserved_weight=0.3, regularization=0.02, ridge_exponent=1.0, confidence_scale=0.4),
+    UnobservedRule(unobserved_weight=0.1, regularization=0.2, ridge_exponent=0.5),
+    SparkImplicitRule(alpha=2.0, regularization=0.07),
+]
+
+
+@st.composite
+def short_problems(draw):
+    """A diagonal, fewer rows of factors than those have coordinates, and weights from 0 to huge."""
+    n_factors = draw(st.integers(2, 12))
+    n_entries = draw(st.integers(1, n_factors - 1))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    weights = draw(
+        st.lists(
+            st.sampled_from([0.0, 1e-30, 1e-8, 0.5, 1.0, 39.0, 1e6]), min_size=n_entries, max_size=n_entries
+        )
+    )
+    targets = rng.normal(size=n_entries).astype(np.float32)
+    ridge = np.array([draw(st.sampled_from([1e-3, 0.5, 20.0]))])
+    problem = RowProblem(
+        draw(st.sampled_from([0.0, 0.2, 1.0])), np.array(weights, np.float32), targets, ridge
+    )
+    return rng.normal(size=(n_entries, n_factors)), rng.uniform(0, 50, n_factors), problem
+
+
+@given(case=short_problems())
+def test_solved_among_its_entries_a_row_is_that_of_the_definition(case):
+    """p, and A⁻¹ times anything, are those of the d × d matrix; so no weight is too small or too large."""
+    observed, diagonal, problem = case
+    expected = solve_row(observed, np.diag(diagonal), problem)
+    short = solve_short_row(observed, diagonal, problem)
+    assert_allclose(short.vector, expected.vector, rtol=1e-6, atol=1e-6 * np.abs(expected.vector).max())
+    assert isinstance(expected, RowSolution)
+    columns = np.random.default_rng(0).normal(size=(observed.shape[1], 3))
+    inverse = expected.inverse_times(columns)
+    assert_allclose(short.inverse_times(columns), inverse, rtol=1e-6, atol=1e-6 * np.abs(inverse).max())
+    assert_allclose(
+        short.inverse_times(columns[:, 0]), inverse[:, 0], rtol=1e-6, atol=1e-6 * np.abs(inverse).max()
+    )
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_a_row_without_ridge_and_gram_matrix_is_refused(weight):
+    """What is singular among the factors is singular among the entries."""
+    problem = RowProblem(0.0, np.full(1, weight, np.float32), np.ones(1, np.float32), np.zeros(1))
+    with pytest.raises(SingularRowError):
+        solve_short_row(np.ones((1, 3)), np.zeros(3), problem)
+
+
+def test_an_extreme_weight_is_borne():
+    """With the largest weights a float32 can hold, both entries' scores are their targets over their weights."""
+    problem = RowProblem(1.0, np.full(2, 3e38, np.float32), np.full(2, 3e38, np.float32), np.ones(1))
+    observed = np.array([[1e3, 1.0, 0.0], [0.0, 2.0, 1.0]])
+    solution = solve_short_row(observed, np.ones(3), problem)
+    assert_allclose(observed @ solution.vector, 1, rtol=1e-12)
+
+
+@given(seed=st.integers(0, 2**32), n_items=st.integers(1, 60), n_factors=st.integers(1, 9))
+def test_principal_axes_keep_every_inner_product_and_make_the_gram_matrix_diagonal(seed, n_items, n_factors):
+    """Turned together, factors score as before; V is orthogonal, and its signs are decided."""
+    rng = np.random.default_rng(seed)
+    items = (rng.normal(size=(n_items, n_factors)) * 10 ** rng.uniform(-3, 1, n_factors)).astype(np.float32)
+    users = rng.normal(size=(7, n_factors)).astype(np.float32)
+    axes = principal_axes(items)
+    assert_allclose(axes.T @ axes, np.eye(n_factors), atol=1e-12)
+    assert (axes.max(axis=0) >= -axes.min(axis=0) - 1e-12).all()
+    after = turned(users, axes).astype(float) @ turned(items, axes).astype(float).T
+    length = np.linalg.norm(users, axis=1)[:, None] * np.linalg.norm(items, axis=1)
+    assert (np.abs(after - users.astype(float) @ items.astype(float).T) <= 1e-6 * length + 1e-30).all()
+    gram = gram_matrix(in_principal_axes(items))
+    diagonal = np.sqrt(np.maximum(gram.diagonal(), 0))
+    rounding = 1e-14 * gram.max()  # of eigenvectors whose eigenvalues are nothing to the largest
+    assert (np.abs(gram - np.diag(gram.diagonal())) <= 1e-6 * np.outer(diagonal, diagonal) + rounding).all()
+    assert (np.diff(gram.diagonal()) <= 1e-6 * gram.max()).all()
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.kind}-{rule.regularization}")
+@given(seed=st.integers(0, 2**32), n_entries=st.integers(1, 30))
+def test_a_history_folds_in_to_the_same_row_whichever_way_it_is_solved(rule, seed, n_entries):
+    """In any axes, with few entries or many, the row is the same but for the turn."""
+    rng = np.random.default_rng(seed)
+    items = (rng.normal(size=(400, 12)) * np.linspace(1, 0.05, 12) @ _orthogonal(12, rng)).astype(np.float32)
+    axes = principal_axes(items)
+    history = Rows.one(
+        np.sort(rng.choice(400, n_entries, replace=False)).astype(np.int32),
+        rng.integers(1, 6, n_entries).astype(np.float32),
+    )
+    plain = FoldIn(FixedSide(items), rule).solve(history)
+    quick = FoldIn(FixedSide(turned(items, axes)), rule).solve(history)
+    assert isinstance(plain.solution.solution, RowSolution)
+    assert isinstance(quick.solution.solution, ShortRowSolution if n_entries < 12 else RowSolution)
+    expected = plain.vector @ axes
+    assert_allclose(quick.vector, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
+def test_a_negative_weight_takes_the_way_of_the_definition():
+    """`implicit` counts a confidence below 1 as a negative weight, which has no root."""
+    rng = np.random.default_rng(0)
+    items = in_principal_axes(rng.normal(size=(50, 6)).astype(np.float32))
+    fold_in = FoldIn(FixedSide(items), ImplicitRule(alpha=0.5, regularization=1.0))
+    row = fold_in.solve(Rows.one(np.array([3, 7], np.int32), np.ones(2, np.float32)))
+    assert isinstance(row.solution.solution, RowSolution)
+
+
+def test_the_weighting_of_items_is_not_turned():
+    """BM25 looks up lengths of rows, which no turn changes."""
+    rng = np.random.default_rng(1)
+    items = rng.normal(size=(40, 6)).astype(np.float32)
+    axes = principal_axes(items)
+    rule = ImplicitRule(alpha=2.0, regularization=1.0, weighting=BM25Weighting(k1=1.2, b=0.5))
+    norms = {LENGTH_NORM: rng.uniform(0.5, 2, 40).astype(np.float32)}
+    history = Rows.one(np.array([3, 7], np.int32), np.ones(2, np.float32))
+    plain = FoldIn(FixedSide(items, norms), rule).solve(history).vector
+    quick = FoldIn(FixedSide(turned(items, axes), norms), rule).solve(history).vector
+    assert_allclose(quick, plain @ axes, rtol=1e-4, atol=1e-6)
+
+
+def _orthogonal(n, rng):
+    return np.linalg.qr(rng.normal(size=(n, n)))[0]
