@@ -39,6 +39,22 @@ class ScannSetting(BaseModel):
 Setting: TypeAlias = GraphSetting | ScannSetting
 
 
+class HeadSetting(BaseModel):
+    """The rows of largest norm, which are searched first, and alone where that settles a query.
+
+    A graph has no other rows then.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shortest_norm: float = Field(gt=0)
+    """Of a row of the head; those of others are below."""
+    rows: int = Field(ge=1)
+    """How many there are."""
+    scan_microseconds: float = Field(ge=0)
+    """Median of one query as served, by the scan of all rows."""
+
+
 class Measurement(BaseModel):
     """One setting, measured against the exact scan on the same queries.
 
@@ -72,12 +88,18 @@ class RecallCertificate(BaseModel):
     microseconds: float = Field(ge=0)
     """Median of one query as served, by the chosen method, on the machine that trained."""
     exact_microseconds: float = Field(ge=0)
+    head: HeadSetting | None = None
     chosen: Setting | None = None
     max_over_fetch: int = Field(default=0, ge=0)
     """With more exclusions than this the exact scan is cheaper than the graph, and answers."""
     most_gathered: int = Field(default=0, ge=0)
-    """Where a filter leaves fewer rows than this, scoring them one by one is cheaper than the exact scan."""
+    """Where a filter leaves fewer rows than this, scoring them one by one is cheaper than scanning all."""
     tried: tuple[Measurement, ...] = ()
+
+    @property
+    def scan_microseconds(self) -> float:
+        """Median of one query as served, by the scan of all rows."""
+        return self.exact_microseconds if self.head is None else self.head.scan_microseconds
 
     @model_validator(mode="after")
     def _graph_and_setting_go_together(self) -> Self:
@@ -95,6 +117,8 @@ class RecallCertificate(BaseModel):
                 how = f"{self.chosen.space} graph, ef {self.chosen.ef}"
             case ScannSetting():
                 how = f"ScaNN, {self.chosen.leaves_to_search} of {self.chosen.leaves} leaves"
+        if self.head is not None:
+            how += f" of the {self.head.rows:,} longest rows"
         return (
             f"{how}: recall@{self.k} {min(self.recall, self.recall_as_served):.4f} "
             f"in {self.microseconds:.0f} µs (exact {self.exact_microseconds:.0f} µs); {self.reason}"

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from models.index.base import Eligible
+    from models.index.head import Head
     from models.types import Float32Array, Float64Array, RowArray
 
 SMALLEST_NORM = float(np.finfo(np.float32).tiny)
@@ -36,13 +37,17 @@ class ExactIndex:
         vectors: float32, shape ``(n, d)``; may be memory-mapped, is never copied.
         scale: float32, shape ``(n,)``, multiplied to the scores; a vector of scale 0 is never returned. With
             1/|v| and queries of length 1, scores are cosines.
+        head: the rows that are scanned first, and alone where that settles a query; not with a scale.
     """
 
-    def __init__(self, vectors: Float32Array, scale: Float32Array | None = None) -> None:
+    def __init__(
+        self, vectors: Float32Array, scale: Float32Array | None = None, head: Head | None = None
+    ) -> None:
         self.vectors: Float32Array = vectors.view(
             np.ndarray
         )  # indexing a numpy.memmap costs microseconds more
         self.scale = scale
+        self.head = head
         self._never = _NOTHING if scale is None else np.flatnonzero(scale == 0).astype(np.int32)
 
     def __len__(self) -> int:
@@ -74,10 +79,21 @@ class ExactIndex:
         eligible: Eligible | None = None,
     ) -> tuple[RowArray, Float32Array]:
         """The best rows and their scores: see `models.index.base.Index`."""
+        found = self.head.search(vector, k, excluded, eligible) if self.head is not None else None
+        return self.scan(vector, k, excluded, eligible) if found is None else found
+
+    def scan(
+        self,
+        vector: Float32Array,
+        k: int,
+        excluded: RowArray = _NOTHING,
+        eligible: Eligible | None = None,
+    ) -> tuple[RowArray, Float32Array]:
+        """What `search` returns, by computing every score."""
         scores: Float32Array = self.vectors @ vector
         if self.scale is not None:
             scores *= self.scale
-        return self._best(scores, vector, k, excluded, eligible)
+        return self.best(scores, vector, k, excluded, eligible)
 
     def search_among(
         self, vector: Float32Array, k: int, rows: RowArray, excluded: RowArray = _NOTHING
@@ -117,16 +133,22 @@ class ExactIndex:
             excluded: rows not to return, one array for each query.
         """
         each = iter(excluded)
-        step = max(1, _BLOCK_SCORES // max(1, len(self)))
+        scanned = self if self.head is None else self.head.exact
+        step = max(1, _BLOCK_SCORES // max(1, len(scanned)))
         for start in range(0, len(vectors), step):
             block = vectors[start : start + step]
-            scores: Float32Array = block @ self.vectors.T
+            scores: Float32Array = block @ scanned.vectors.T
             if self.scale is not None:
                 scores *= self.scale
-            for vector, of_all_rows in zip(block, scores, strict=True):
-                yield self._best(of_all_rows, vector, k, next(each))
+            for vector, of_its_rows in zip(block, scores, strict=True):
+                without = next(each)
+                if self.head is None:
+                    yield self.best(of_its_rows, vector, k, without)
+                else:
+                    found = self.head.best(of_its_rows, vector, k, without)
+                    yield self.scan(vector, k, without) if found is None else found
 
-    def _best(
+    def best(
         self,
         scores: Float32Array,
         vector: Float32Array,
@@ -165,6 +187,12 @@ class ExactIndex:
 
 def inverse_norms(vectors: Float32Array) -> Float32Array:
     """1/|v| of each row, 0 where the row is zero: float32, shape ``(n,)``."""
-    norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
+    norms = row_norms(vectors)
     inverse: Float64Array = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > SMALLEST_NORM)
     return inverse.astype(np.float32)
+
+
+def row_norms(vectors: Float32Array) -> Float64Array:
+    """|v| of each row: float64, shape ``(n,)``."""
+    norms: Float64Array = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
+    return norms

@@ -5,7 +5,8 @@ Three spaces, by how a vector x and a query q become what hnswlib compares:
 - ``inner_product``: as they are; distance 1 − q·x. Fast, but not a metric: where norms vary much, parts of
   the true top-k cannot be reached.
 - ``augmented_l2``: [x, √(M² − |x|²)] and [q, 0], M the largest norm; then |q̃ − x̃|² = |q|² + M² − 2 q·x, so
-  the nearest have the largest inner product.
+  the nearest have the largest inner product. Only links are made by these distances: once the graph stands,
+  the added coordinate is taken off, and a walk among the same links compares q·x, which costs less.
 - ``cosine``: x/|x|, zero vectors left out; distance 1 − q·x/|x|.
 
 Where norms vary, the order of insertion decides more than any parameter (measured by `python -m
@@ -29,8 +30,8 @@ from typing import TYPE_CHECKING
 import hnswlib
 import numpy as np
 
-from models.index.exact import SMALLEST_NORM
-from models.index.hnsw_file import open_graph
+from models.index.exact import SMALLEST_NORM, row_norms
+from models.index.hnsw_file import among_inner_products, open_graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,11 +40,10 @@ if TYPE_CHECKING:
     from models.index.certificate import GraphSetting, Space
     from models.types import Float32Array, Float64Array, PointerArray, RowArray
 
-_HNSWLIB_SPACE = {"inner_product": "ip", "augmented_l2": "l2", "cosine": "ip"}
 _SLICES = 50
 _SMALLEST_SLICE = 1_000
 _LARGEST_EXPONENT = 50
-"""The graph of inner products holds items times a power of two, so that the largest norm is about 2 to this.
+"""But for cosines a graph holds items times a power of two, so that the largest norm is about 2 to this.
 hnswlib compares 1 − x·y, which float32 rounds to 1 for short vectors; multiples have the same order."""
 _NOTHING = np.empty(0, dtype=np.int32)
 
@@ -59,7 +59,6 @@ class HnswIndex:
     def __init__(self, graph: hnswlib.Index, setting: GraphSetting) -> None:
         self._graph = graph
         self._n_vectors = int(graph.element_count)
-        self._augmented = setting.space == "augmented_l2"
         self.set_ef(setting.ef)
 
     @classmethod
@@ -68,6 +67,7 @@ class HnswIndex:
         vectors: Float32Array,
         setting: GraphSetting,
         *,
+        rows: RowArray | None = None,
         seed: int,
         threads: int,
         progress: Callable[[int, int], None] = lambda _done, _total: None,
@@ -77,11 +77,12 @@ class HnswIndex:
         Args:
             vectors: float32, shape ``(n, d)``.
             setting: space, m, ef_construction and ef.
+            rows: what is proposed for each vector, int32, shape ``(n,)``; None: 0, 1, 2 and so on.
             seed: of the nodes' levels and of a drawn order. With one thread the graph is a function of it.
             threads: how many insert at once.
             progress: told how many vectors are inserted, of how many.
         """
-        norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
+        norms = row_norms(vectors)
         order = _insertion_order(norms, setting.space, np.random.default_rng(seed))
         graph = _empty_graph(vectors.shape[1], setting.space)
         graph.init_index(
@@ -93,11 +94,11 @@ class HnswIndex:
         largest = float(norms.max(initial=0))
         step = max(_SMALLEST_SLICE, len(order) // _SLICES)
         for start in range(0, len(order), step):
-            rows = order[start : start + step]
-            points = _points(vectors[rows], norms[rows], largest, setting.space)
-            graph.add_items(points, rows, num_threads=threads)
-            progress(start + len(rows), len(order))
-        return cls(graph, setting)
+            chosen = order[start : start + step]
+            points = _points(vectors[chosen], norms[chosen], largest, setting.space)
+            graph.add_items(points, chosen if rows is None else rows[chosen], num_threads=threads)
+            progress(start + len(chosen), len(order))
+        return cls(among_inner_products(graph) if setting.space == "augmented_l2" else graph, setting)
 
     @classmethod
     def open(cls, path: Path, setting: GraphSetting, *, dimensions: int, n_vectors: int) -> HnswIndex:
@@ -113,8 +114,7 @@ class HnswIndex:
             ArtifactError: it is not a whole graph, or holds other vectors than the model: another number, or
                 of another length.
         """
-        width = _width(dimensions, setting.space)
-        return cls(open_graph(path, _HNSWLIB_SPACE[setting.space], width=width, n_vectors=n_vectors), setting)
+        return cls(open_graph(path, dimensions=dimensions, n_vectors=n_vectors), setting)
 
     def save(self, path: Path) -> None:
         """Write the graph to a file.
@@ -148,10 +148,6 @@ class HnswIndex:
 
     def candidates(self, vector: Float32Array, k: int) -> RowArray:
         """About the k best rows: see `models.index.base.Graph`."""
-        if self._augmented:
-            query = np.zeros(len(vector) + 1, dtype=np.float32)
-            query[:-1] = vector
-            vector = query
         try:
             labels, _ = self._graph.knn_query(vector, k, 1)
         except RuntimeError:  # hnswlib cannot return fewer than k
@@ -161,12 +157,9 @@ class HnswIndex:
 
 
 def _empty_graph(dimensions: int, space: Space) -> hnswlib.Index:
-    return hnswlib.Index(space=_HNSWLIB_SPACE[space], dim=_width(dimensions, space))
-
-
-def _width(dimensions: int, space: Space) -> int:
-    """Coordinates of what the graph compares."""
-    return dimensions + (space == "augmented_l2")
+    if space == "augmented_l2":
+        return hnswlib.Index(space="l2", dim=dimensions + 1)
+    return hnswlib.Index(space="ip", dim=dimensions)
 
 
 def _insertion_order(norms: Float64Array, space: Space, rng: np.random.Generator) -> PointerArray:
@@ -178,10 +171,11 @@ def _insertion_order(norms: Float64Array, space: Space, rng: np.random.Generator
 
 def _points(vectors: Float32Array, norms: Float64Array, largest: float, space: Space) -> Float32Array:
     """What goes into the graph for these vectors."""
-    if space == "inner_product":
-        scaled: Float32Array = np.ldexp(vectors, _LARGEST_EXPONENT - math.frexp(largest)[1])
-        return scaled
     if space == "cosine":
         return (vectors / norms[:, np.newaxis]).astype(np.float32)
+    exponent = _LARGEST_EXPONENT - math.frexp(largest)[1]
+    scaled: Float32Array = np.ldexp(vectors, exponent)
+    if space == "inner_product":
+        return scaled
     missing = np.sqrt(np.maximum(largest**2 - norms**2, 0))
-    return np.column_stack([vectors, missing]).astype(np.float32)
+    return np.column_stack([scaled, np.ldexp(missing, exponent)]).astype(np.float32)

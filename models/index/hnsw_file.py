@@ -1,4 +1,4 @@
-"""Opening the files that hnswlib writes, in a fifth of the time that it takes itself.
+"""What hnswlib keeps of a graph: opening its files in a fifth of the time that it takes, and changing it.
 
 `Index.load_index` asks the system several times for every node where in the file it is, and makes a table of
 labels that only insertion needs: seconds, and 50 bytes a node. Here the file is mapped, and handed over as
@@ -66,13 +66,14 @@ class Header(NamedTuple):
         return 1 + self.most_links
 
 
-def open_graph(path: Path, space: str, *, width: int, n_vectors: int) -> hnswlib.Index:
-    """Open a saved graph. The file must be trusted, for a damaged one ends the process: verify its hash.
+def open_graph(path: Path, *, dimensions: int, n_vectors: int) -> hnswlib.Index:
+    """Open a saved graph, to be walked by inner products.
+
+    The file must be trusted, for a damaged one ends the process: verify its hash.
 
     Args:
         path: the file.
-        space: hnswlib's name of it.
-        width: coordinates of a vector.
+        dimensions: coordinates of a vector.
         n_vectors: how many the graph must hold.
 
     Raises:
@@ -85,26 +86,48 @@ def open_graph(path: Path, space: str, *, width: int, n_vectors: int) -> hnswlib
     if len(file) < _LAYOUT.size:
         raise ArtifactError(f"{path}: not a whole graph; publish the artifact again")
     header = Header.of(file)
-    _check(path, header, width, n_vectors)
+    _check(path, header, dimensions, n_vectors)
     above = _links_above(file[header.nodes_end :], header)
     if above is None:
         raise ArtifactError(f"{path}: not a whole graph; publish the artifact again")
+    return _of_state(_state(file, header, dimensions, *above))
+
+
+def among_inner_products(graph: hnswlib.Index) -> hnswlib.Index:
+    """The nodes and links of another graph, without the last coordinate, to be walked by inner products."""
+    (state,) = graph.__getstate__()
+    nodes = state["data_level0"].view(np.uint8).reshape(-1, state["size_data_per_element"])
+    label_offset = state["label_offset"] - _WORD
+    kept = np.concatenate([nodes[:, :label_offset], nodes[:, label_offset + _WORD :]], axis=1)
+    return _of_state(
+        state
+        | {
+            "space": "ip",
+            "dim": state["dim"] - 1,
+            "size_data_per_element": kept.shape[1],
+            "label_offset": label_offset,
+            "data_level0": kept.ravel().view(np.int8),
+        }
+    )
+
+
+def _of_state(state: dict[str, Any]) -> hnswlib.Index:
     graph: hnswlib.Index = hnswlib.Index.__new__(hnswlib.Index)
-    graph.__setstate__((_state(file, header, space, width, *above),))
+    graph.__setstate__((state,))
     return graph
 
 
-def _check(path: Path, header: Header, width: int, n_vectors: int) -> None:
+def _check(path: Path, header: Header, dimensions: int, n_vectors: int) -> None:
     """Refuse a file of other vectors, in which hnswlib would read past the end."""
     if header.nodes != n_vectors:
         raise ArtifactError(
             f"{path}: a graph of {header.nodes} vectors, but the model has {n_vectors}; publish it again"
         )
     vector_bytes = header.label_offset - header.vector_offset
-    if vector_bytes != _WORD * width or header.node_bytes - header.label_offset != _LABEL_BYTES:
+    if vector_bytes != _WORD * dimensions or header.node_bytes - header.label_offset != _LABEL_BYTES:
         raise ArtifactError(
-            f"{path}: a graph of vectors of length {vector_bytes // _WORD}, but the model's have {width}; "
-            "publish it again"
+            f"{path}: a graph of vectors of length {vector_bytes // _WORD}, but the model's have "
+            f"{dimensions}; publish it again"
         )
 
 
@@ -138,13 +161,13 @@ def _links_above(rest: ByteArray, header: Header) -> tuple[RowArray, WordArray] 
 
 
 def _state(
-    file: ByteArray, header: Header, space: str, width: int, levels: RowArray, links: WordArray
+    file: ByteArray, header: Header, dimensions: int, levels: RowArray, links: WordArray
 ) -> dict[str, Any]:
     """What hnswlib calls the state of an index."""
     return {
         "ser_version": 1,
-        "space": space,
-        "dim": width,
+        "space": "ip",
+        "dim": dimensions,
         "index_inited": True,
         "ep_added": True,
         "normalize": False,

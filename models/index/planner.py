@@ -1,5 +1,6 @@
 """Which index answers: measured on real queries, not assumed.
 
+Where a few rows of large norm settle nearly all queries, only those are searched: see `models.index.head`.
 Graphs are built in each space and searched with rising effort, until recall against the exact scan reaches
 the target both for plain queries and for queries as served. The cheapest setting is kept. Where none gets
 there, or the exact scan is cheaper, the exact scan answers.
@@ -10,14 +11,22 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from models.index.certificate import GraphSetting, Measurement, RecallCertificate, ScannSetting
+from models.index.certificate import (
+    GraphSetting,
+    HeadSetting,
+    Measurement,
+    RecallCertificate,
+    ScannSetting,
+)
 from models.index.exact import ExactIndex
+from models.index.head import Head, shortest_norm
 from models.index.hnsw import HnswIndex
 from models.index.recall import least_score
 from models.index.retriever import Retriever
@@ -55,7 +64,7 @@ _GAIN = 0.002
 """Recall that searching half as many partitions more must add, or more candidates are needed."""
 _METHODS: dict[type, Method] = {GraphSetting: "hnsw", ScannSetting: "scann"}
 _SAMPLED_ROWS = 100_000
-"""Of more rows a sample this large decides which space suits them; half of the building is saved."""
+"""Of more than twice as many rows a sample this large decides in which space a graph is tried first."""
 _FIRST_EXCLUSIONS = 32
 _GATHERED = 1 / 8
 """Share of the rows that are scored one by one, to learn what a row costs."""
@@ -114,25 +123,18 @@ def plan_retrieval(
         judge = _Judge(exact, queries, target)
         if judge.exact_microseconds <= _FAST_SCAN:
             return judge.certify("a scan this fast is not worth approximating"), None
-        sufficient: list[tuple[Measurement, HnswIndex | ScannIndex]] = []
-        candidates = tuple(spaces)
-        if len(candidates) > 1 and len(exact) > 2 * _SAMPLED_ROWS:
+        exact = _with_head(exact, queries)
+        judge = _Judge(exact, queries, target)
+        head = exact.head
+        vectors, rows = (exact.vectors, None) if head is None else (head.exact.vectors, head.rows)
+        build = partial(HnswIndex.build, vectors, rows=rows, seed=seed, threads=threads, progress=progress)
+        many = len(spaces) > 1 and len(vectors) > 2 * _SAMPLED_ROWS
+        if many:
             announce(f"spaces, on {_SAMPLED_ROWS:,} items")
-            candidates = _suited(exact, queries, candidates, target=target, seed=seed, threads=threads)
-        for m, ef_construction in _DENSITIES:
-            for space in candidates:
-                announce(f"{space} graph, m {m}")
-                setting = GraphSetting(space=space, m=m, ef_construction=ef_construction, ef=K)
-                graph = HnswIndex.build(exact.vectors, setting, seed=seed, threads=threads, progress=progress)
-                measured = judge.cheapest_sufficient(graph, setting)
-                if measured is not None:
-                    sufficient.append((measured, graph))
-            if sufficient:
-                quickest = min((measured for measured, _ in sufficient), key=lambda each: each.microseconds)
-                if _graph_setting(quickest).ef < _LONG_WALK:
-                    break
-                candidates = (_graph_setting(quickest).space,)
-        if is_installed() and exact.n_eligible >= FEWEST:
+            spaces = _by_suitability(vectors, queries, spaces, target=target, seed=seed, threads=threads)
+        sufficient: list[tuple[Measurement, HnswIndex | ScannIndex]] = []
+        sufficient += _sufficient_graphs(judge, build, spaces, announce, compare=not many)
+        if is_installed() and head is None and exact.n_eligible >= FEWEST:
             announce("ScaNN")
             sufficient += judge.sufficient_scann(threads)
         if not sufficient:
@@ -142,30 +144,76 @@ def plan_retrieval(
         return judge.certify("the cheapest that reaches the target", measured, max_over_fetch), chosen
 
 
-def _suited(
-    exact: ExactIndex,
+def _with_head(exact: ExactIndex, queries: Queries) -> ExactIndex:
+    """The index with the head that settles nearly all queries as served, unless that would be large."""
+    if exact.scale is not None or not len(queries):
+        return exact
+    kth = np.full(len(queries), -np.inf, dtype=np.float32)
+    for number, (_, scores) in enumerate(exact.search_many(queries.vectors, K, queries.seen)):
+        if len(scores) == K:
+            kth[number] = scores[-1]
+    shortest = shortest_norm(exact.vectors, queries.vectors, kth)
+    return exact if shortest is None else ExactIndex(exact.vectors, head=Head(exact.vectors, shortest))
+
+
+def _sufficient_graphs(
+    judge: _Judge,
+    build: Callable[[GraphSetting], HnswIndex],
+    spaces: Sequence[Space],
+    announce: Callable[[str], None],
+    *,
+    compare: bool,
+) -> list[tuple[Measurement, HnswIndex]]:
+    """Graphs that reach the target, each with the cheapest setting that does.
+
+    Args:
+        judge: measures.
+        build: builds a graph.
+        spaces: in which graphs may be built, the most promising first.
+        announce: told what is being built.
+        compare: build in all spaces; else in the next only where a short walk does not do.
+    """
+    sufficient: list[tuple[Measurement, HnswIndex]] = []
+    for m, ef_construction in _DENSITIES:
+        for space in spaces:
+            announce(f"{space} graph, m {m}")
+            setting = GraphSetting(space=space, m=m, ef_construction=ef_construction, ef=K)
+            graph = build(setting)
+            measured = judge.cheapest_sufficient(graph, setting)
+            if measured is not None:
+                sufficient.append((measured, graph))
+                if not compare and _graph_setting(measured).ef < _LONG_WALK:
+                    break
+        if sufficient:
+            quickest = min((measured for measured, _ in sufficient), key=lambda each: each.microseconds)
+            if _graph_setting(quickest).ef < _LONG_WALK:
+                break
+            spaces = (_graph_setting(quickest).space,)
+    return sufficient
+
+
+def _by_suitability(
+    vectors: Float32Array,
     queries: Queries,
-    spaces: tuple[Space, ...],
+    spaces: Sequence[Space],
     *,
     target: float,
     seed: int,
     threads: int,
 ) -> tuple[Space, ...]:
-    """The space whose graph of a sample of the rows reaches the target soonest; all where none does."""
-    rows = np.sort(np.random.default_rng(seed).choice(len(exact), _SAMPLED_ROWS, replace=False))
-    sample = ExactIndex(exact.vectors[rows], None if exact.scale is None else exact.scale[rows])
+    """The spaces, first that whose graph of a sample of the rows reaches the target soonest."""
+    rows = np.sort(np.random.default_rng(seed).choice(len(vectors), _SAMPLED_ROWS, replace=False))
+    sample = ExactIndex(vectors[rows])
     judge = _Judge(sample, queries.excluding(np.empty(0, dtype=np.int32)), target)
     m, ef_construction = _DENSITIES[0]
-    sufficient: list[Measurement] = []
+    microseconds = dict.fromkeys(spaces, math.inf)
     for space in spaces:
         setting = GraphSetting(space=space, m=m, ef_construction=ef_construction, ef=K)
         graph = HnswIndex.build(sample.vectors, setting, seed=seed, threads=threads)
         measured = judge.cheapest_sufficient(graph, setting)
         if measured is not None:
-            sufficient.append(measured)
-    if not sufficient:
-        return spaces
-    return (_graph_setting(min(sufficient, key=lambda each: each.microseconds)).space,)
+            microseconds[space] = measured.microseconds
+    return tuple(sorted(spaces, key=lambda space: microseconds[space]))
 
 
 class _Judge:
@@ -173,6 +221,9 @@ class _Judge:
 
     def __init__(self, exact: ExactIndex, queries: Queries, target: float) -> None:
         self.exact_microseconds = _microseconds(exact, queries)
+        self._scan_microseconds = self.exact_microseconds
+        if exact.head is not None:
+            self._scan_microseconds = _microseconds(ExactIndex(exact.vectors), queries)
         self._exact = exact
         self._served = queries
         self._plain = queries.excluding(np.empty(0, dtype=np.int32))
@@ -194,10 +245,21 @@ class _Judge:
             recall_as_served=1.0 if measured is None else measured.recall_as_served,
             microseconds=self.exact_microseconds if measured is None else measured.microseconds,
             exact_microseconds=self.exact_microseconds,
+            head=self._head_setting(),
             chosen=None if measured is None else measured.setting,
             max_over_fetch=max_over_fetch,
-            most_gathered=_most_gathered(self._exact, self._served, self.exact_microseconds),
+            most_gathered=_most_gathered(self._exact, self._served, self._scan_microseconds),
             tried=tuple(self._tried),
+        )
+
+    def _head_setting(self) -> HeadSetting | None:
+        head = self._exact.head
+        if head is None:
+            return None
+        return HeadSetting(
+            shortest_norm=head.shortest_norm,
+            rows=len(head.rows),
+            scan_microseconds=self._scan_microseconds,
         )
 
     def cheapest_sufficient(self, graph: HnswIndex, setting: GraphSetting) -> Measurement | None:

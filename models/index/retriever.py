@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from models.index.certificate import GraphSetting, ScannSetting
+from models.index.exact import ExactIndex
+from models.index.head import Head
 from models.index.hnsw import HnswIndex
 from models.index.scann import ScannIndex
 
 if TYPE_CHECKING:
     from models.index.base import Eligible, Graph
     from models.index.certificate import Method, RecallCertificate
-    from models.index.exact import ExactIndex
     from models.types import Float32Array, RowArray
 
 
@@ -26,14 +27,16 @@ _WALKS: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class FilteredCosts:
-    """What the ways of searching among eligible rows cost, where the exact scan costs 1.
+    """What the ways of searching among eligible rows cost, where the exact scan of all rows costs 1.
 
     Attributes:
+        head: what the search among the rows of largest norm costs.
         most_gathered: scoring so many eligible rows one by one costs as much as the scan.
         shortest_walk: what the graph costs where its `ef` candidates do.
         longest_walk: candidates for which the graph costs as much as the scan.
     """
 
+    head: float = 1.0
     most_gathered: int = 0
     shortest_walk: float = 1.0
     longest_walk: int = 0
@@ -104,7 +107,10 @@ class Retriever:
             rows = _without(graph.candidates(vector, enough), excluded)
         if len(rows) < k:
             return self.exact.search(vector, k, excluded)
-        return self._best(graph, vector, rows, k)
+        rows, scores = self._best(graph, vector, rows, k)
+        if not self._settled(vector, scores):
+            return self.exact.search(vector, k, excluded)
+        return rows, scores
 
     def _best(
         self, graph: Graph, vector: Float32Array, rows: RowArray, k: int
@@ -115,10 +121,15 @@ class Retriever:
         rows, scores = self.exact.rank(vector, rows)
         return rows[:k], scores[:k]
 
+    def _settled(self, vector: Float32Array, scores: Float32Array) -> bool:
+        """Whether no row that the graph lacks is better than the last of these scores."""
+        head = self.exact.head
+        return head is None or (len(scores) > 0 and head.settles(vector, float(scores[-1])))
+
     def _search_eligible(
         self, vector: Float32Array, k: int, excluded: RowArray, eligible: Eligible
     ) -> tuple[RowArray, Float32Array]:
-        """The cheapest way: a longer walk, the eligible rows one by one, or the scan."""
+        """The cheapest way: a longer walk, the head, the eligible rows one by one, or the scan of all."""
         excluded = excluded[eligible.mask.take(excluded)]
         n_eligible = len(eligible.rows)
         if self._graph is not None:
@@ -131,12 +142,19 @@ class Retriever:
                 rows = self._graph.candidates(vector, walked)
                 rows = _without(rows[eligible.mask.take(rows)], excluded)
                 if len(rows) >= k:
-                    return self._best(self._graph, vector, rows, k)
+                    rows, scores = self._best(self._graph, vector, rows, k)
+                    if self._settled(vector, scores):
+                        return rows, scores
+                    break
                 # Near this query eligible rows are rarer than elsewhere.
                 fetch = _fetch(k, len(rows) / walked)
+        if self.exact.head is not None and self._costs.head < self._costs.exact(n_eligible):
+            found = self.exact.head.search(vector, k, excluded, eligible)
+            if found is not None:
+                return found
         if n_eligible < self._costs.most_gathered:
             return self.exact.search_among(vector, k, eligible.rows, excluded)
-        return self.exact.search(vector, k, excluded, eligible)
+        return self.exact.scan(vector, k, excluded, eligible)
 
 
 def open_retriever(exact: ExactIndex, path: Path | None, certificate: RecallCertificate) -> Retriever:
@@ -145,12 +163,14 @@ def open_retriever(exact: ExactIndex, path: Path | None, certificate: RecallCert
     Raises:
         ArtifactError: the index does not fit the vectors, or what it needs is not installed.
     """
+    n_vectors = exact.n_eligible
+    if certificate.head is not None:
+        exact = ExactIndex(exact.vectors, head=Head(exact.vectors, certificate.head.shortest_norm))
+        n_vectors = certificate.head.rows
     graph: Graph | None = None
     match path, certificate.chosen:
         case Path(), GraphSetting() as setting:
-            graph = HnswIndex.open(
-                path, setting, dimensions=exact.vectors.shape[1], n_vectors=exact.n_eligible
-            )
+            graph = HnswIndex.open(path, setting, dimensions=exact.vectors.shape[1], n_vectors=n_vectors)
         case Path(), ScannSetting() as setting:
             graph = ScannIndex.open(path, exact, setting)
     return certified_retriever(exact, graph, certificate)
@@ -158,14 +178,16 @@ def open_retriever(exact: ExactIndex, path: Path | None, certificate: RecallCert
 
 def certified_retriever(exact: ExactIndex, graph: Graph | None, certificate: RecallCertificate) -> Retriever:
     """The retriever that a certificate was issued for; the graph is searched as the certificate says."""
+    scan = certificate.scan_microseconds
     shortest_walk = 1.0
-    if graph is not None and certificate.microseconds < certificate.exact_microseconds:
-        shortest_walk = certificate.microseconds / certificate.exact_microseconds
+    if graph is not None and certificate.microseconds < scan:
+        shortest_walk = certificate.microseconds / scan
     return Retriever(
         exact,
         graph,
         max_fetch=certificate.k + certificate.max_over_fetch,
         costs=FilteredCosts(
+            head=certificate.exact_microseconds / scan if scan else 1.0,
             most_gathered=certificate.most_gathered,
             shortest_walk=shortest_walk,
             # With so many exclusions a walk for k and half of them costs as much as the scan.

@@ -1,4 +1,4 @@
-"""Rows with few entries: solved among their entries, they are what the definition says; and the axes for it."""
+"""Rows with few entries, solved among these, are what the definition says; and the axes that it takes."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_row_without_ridge_and_gram_matrix_is_refused(weight):
 
 
 def test_an_extreme_weight_is_borne():
-    """With the largest weights a float32 can hold, both entries' scores are their targets over their weights."""
+    """With the largest weights of float32 both entries' scores are their targets over their weights."""
     problem = RowProblem(1.0, np.full(2, 3e38, np.float32), np.full(2, 3e38, np.float32), np.ones(1))
     observed = np.array([[1e3, 1.0, 0.0], [0.0, 2.0, 1.0]])
     solution = solve_short_row(observed, np.ones(3), problem)

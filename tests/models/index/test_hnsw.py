@@ -132,13 +132,12 @@ def test_a_saved_graph_proposes_what_it_proposed(space, tmp_path):
     [
         ("inner_product", 13, 300, "length 12"),
         ("inner_product", 11, 300, "length 12"),
-        ("augmented_l2", 12, 300, "length 12"),
         ("inner_product", 12, 299, "300 vectors"),
         ("inner_product", 12, 301, "300 vectors"),
     ],
 )
 def test_a_graph_of_other_vectors_is_refused(space, dimensions, n_vectors, complaint, tmp_path):
-    """Another number of vectors, another length and another space are errors that name file and cause."""
+    """Another number of vectors and another length are errors that name file and cause."""
     build(skewed(300, 12, np.random.default_rng(6)), "inner_product").save(tmp_path / "graph")
     setting = GraphSetting(space=space, m=16, ef_construction=200, ef=10)
     with pytest.raises(ArtifactError, match=complaint) as error:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.synthetic import generate_factors
-from models.index import planner
+from models.index import head, planner
 from models.index.certificate import RecallCertificate
 from models.index.exact import ExactIndex, inverse_norms
 from models.index.planner import Queries, plan_retrieval
@@ -124,23 +124,44 @@ def test_the_cheapest_sufficient_setting_is_chosen(scan_costs):
     assert brute_force_recall(retriever, vectors, queries, served=False) < TARGET
 
 
-@pytest.mark.parametrize("sufficient", [True, False])
-def test_of_many_items_a_sample_decides_which_space_is_built(sufficient, scan_costs, monkeypatch):
-    """Only the space that does better on the sample is built whole; both are where neither does."""
-    scan_costs(1000 if sufficient else 1)
+@pytest.mark.parametrize("outcome", ["suffices", "walks far", "fails"])
+def test_of_many_items_a_sample_decides_which_space_is_tried_first(outcome, scan_costs, monkeypatch):
+    """The other is built too where a graph of the first does not do, or only by a long walk."""
+    scan_costs(1 if outcome == "fails" else 1000)
+    monkeypatch.setattr(head, "_LARGEST_SHARE", 0)
+    if outcome == "walks far":
+        monkeypatch.setattr(planner, "_LONG_WALK", 1)
     monkeypatch.setattr(planner, "_FAST_SCAN", 0)
     monkeypatch.setattr(planner, "_SAMPLED_ROWS", 700)
     rng = np.random.default_rng(8)
     vectors, announced = skewed(3000, 24, rng), []
     certificate, _ = plan(ExactIndex(vectors), users(vectors, rng), announce=announced.append)
     assert announced[0] == "spaces, on 700 items"
-    if sufficient:
+    assert certificate.head is None
+    if outcome == "suffices":
         assert announced[1:] == [f"{certificate.chosen.space} graph, m 24"]
         assert {each.setting.space for each in certificate.tried} == {certificate.chosen.space}
-        assert min(certificate.recall, certificate.recall_as_served) >= TARGET
     else:
-        assert announced[1:3] == ["inner_product graph, m 24", "augmented_l2 graph, m 24"]
+        assert sorted(announced[1:3]) == ["augmented_l2 graph, m 24", "inner_product graph, m 24"]
+    if outcome == "fails":
         assert certificate.method == "exact"
+    else:
+        assert min(certificate.recall, certificate.recall_as_served) >= TARGET
+
+
+def test_of_skewed_norms_only_the_longest_rows_are_indexed(scan_costs, tmp_path):
+    """Few rows settle nearly all queries: the graph holds those, and answers like the scan of all."""
+    scan_costs(1000)
+    rng = np.random.default_rng(8)
+    vectors = skewed(6000, 12, rng)
+    certificate, graph = plan(ExactIndex(vectors), users(vectors, rng))
+    assert certificate.method == "hnsw"
+    assert len(graph) == certificate.head.rows < 3000
+    assert certificate.head.scan_microseconds == 1000
+    assert f"of the {certificate.head.rows:,} longest rows" in str(certificate)
+    graph.save(tmp_path / "graph")
+    retriever = open_retriever(ExactIndex(vectors), tmp_path / "graph", certificate)
+    assert brute_force_recall(retriever, vectors, users(vectors, rng), served=True) >= TARGET - 0.02
 
 
 def test_a_graph_that_misses_the_target_is_not_chosen(scan_costs):
