@@ -50,11 +50,11 @@ class HistoryReader:
                 where the training table had no duplicates.
         """
         rows = self._items.find([interaction.item_id for interaction in interactions])
+        known = [row for row in rows if row is not None]
         ignored: list[str] = []
-        if None in rows:
+        if len(known) < len(rows):
             ignored = [each.item_id for each, row in zip(interactions, rows, strict=True) if row is None]
             interactions = [each for each, row in zip(interactions, rows, strict=True) if row is not None]
-        known = [row for row in rows if row is not None]
         values = [self._implied(each) if each.value is None else each.value for each in interactions]
         repeated = len(set(known)) < len(known)
         times: list[int] = []

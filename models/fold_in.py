@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _LARGEST = float(np.finfo(np.float32).max)
 _SPILLED: Final = 1e-7
+_MANY_FACTORS: Final = 48
+_SHORT: Final = 2 / 3
 
 
 class Solution(Protocol):
@@ -115,12 +117,17 @@ class _LeastSquaresSolver:
         solution: SolvedRow
         if n_entries == 0:
             solution = RowSolution(np.zeros(n_factors), np.eye(n_factors))
-        elif self._diagonal is not None and n_entries < n_factors and problem.weights.min() >= 0:
+        elif self._diagonal is not None and _is_short(n_entries, n_factors) and problem.weights.min() >= 0:
             solution = solve_short_row(observed, self._diagonal, problem)
         else:
             solution = solve_row(observed, self._gram, problem)
         completed = self._rule.complete(solution.vector[np.newaxis, :], history, self._side)
         return LeastSquaresSolution(completed[0], observed, problem, solution)
+
+
+def _is_short(n_entries: int, n_factors: int) -> bool:
+    """Whether a row is sooner solved among its entries; with few factors neither way takes long."""
+    return n_factors >= _MANY_FACTORS and n_entries <= _SHORT * n_factors
 
 
 def _diagonal(gram: Float64Array | None, rule: Rule, side: FixedSide) -> Float64Array | None:

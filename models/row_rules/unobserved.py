@@ -56,7 +56,7 @@ class UnobservedRule(Rule):
 
     def problem_of(self, confidence: Float32Array, lengths: PointerArray, n_fixed: int) -> RowProblem:
         """g, w, t and ρ of rows with `lengths` entries each, against a fixed side of `n_fixed` rows."""
-        share = self.unobserved_weight * n_fixed + lengths.astype(np.float64)
+        share = np.float64(self.unobserved_weight * n_fixed) + lengths
         return RowProblem(
             gram_weight=self.unobserved_weight,
             weights=np.abs(confidence),
