@@ -34,6 +34,7 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
+from benchmarks.checkouts import HERE, compare
 from benchmarks.serving import HELLO, Row, measure, report
 from benchmarks.startup import publish_untrained, start
 from models.artifact import current_version, open_artifact
@@ -250,7 +251,7 @@ def _median_microseconds(artifact: Artifact, retriever: Retriever, users: Pointe
 
 
 def serve(work: Path, console: Console) -> None:
-    """Start the service with 1 M items, and measure GET /recommend beside a hello-world."""
+    """Start the service with 1 M items, and measure GET /recommend beside a hello-world and 100k items."""
     root = work / f"{GROWN[-1]}"
     start(root)
     seconds, cpu_seconds = zip(*(start(root) for _ in range(STARTS)), strict=True)
@@ -266,6 +267,14 @@ def serve(work: Path, console: Console) -> None:
     roots = {(FACTORS, 0): root}
     samples = measure(rows, roots, rounds=ROUNDS, seconds=3, connections=16, client=client)
     report(rows, roots, samples, console)
+    both = [work / f"{items}" for items in GROWN]
+    few, many = compare("get", [HERE, HERE], both, rounds=ROUNDS, seconds=3)
+    ratio = median(
+        more.cpu_microseconds / less.cpu_microseconds for less, more in zip(few, many, strict=True)
+    )
+    console.print(
+        f"processor time of GET /recommend among {GROWN[1]:,} items to that among {GROWN[0]:,}: {ratio:.2f}"
+    )
 
 
 def _open(root: Path) -> Artifact:

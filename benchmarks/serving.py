@@ -326,8 +326,10 @@ class Sample:
 
 
 @contextlib.contextmanager
-def server(row: Row, root: Path, core: int | None, answer: bytes = b"") -> Iterator[Server]:
-    """Run the server of a row."""
+def server(
+    row: Row, root: Path, core: int | None, answer: bytes = b"", checkout: Path | None = None
+) -> Iterator[Server]:
+    """Run the server of a row, by the code of another checkout if one is named."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
     environment = dict(os.environ)
@@ -335,13 +337,20 @@ def server(row: Row, root: Path, core: int | None, answer: bytes = b"") -> Itera
         command = [sys.executable, "-m", "app"]
         environment |= {
             "FOLDREC_PORT": str(port),
-            "FOLDREC_ARTIFACTS": str(root),
+            "FOLDREC_ARTIFACTS": str(root.resolve()),
             "FOLDREC_LOG_LEVEL": "warning",
         }
     else:
         command = [sys.executable, "-m", "benchmarks.serving", "--serve", row.name, str(root), str(port)]
         environment["ANSWER"] = answer.decode()
-    process = subprocess.Popen(command, env=environment, preexec_fn=pinned(core))  # noqa: PLW1509 - no threads yet
+    if checkout is not None:
+        environment["PYTHONPATH"] = str(checkout)
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        cwd=checkout,
+        preexec_fn=pinned(core),  # noqa: PLW1509 - no threads yet
+    )
     try:
         _wait_for(port, process)
         yield Server(port, process.pid)
