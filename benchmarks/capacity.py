@@ -119,7 +119,7 @@ def report(sizes: Sequence[Measured], console: Console) -> None:
             f"{size.bytes_of(OF_INTERACTIONS) / size.interactions:.1f}" for size in sizes
         ],
         "bytes an item, graphs included": [f"{_item_bytes(size) / size.items:.0f}" for size in sizes],
-        "exact scan, µs": [f"{size.exact_microseconds:.0f}" for size in sizes],
+        "exact search, µs": [f"{size.exact_microseconds:.0f}" for size in sizes],
         "query as served, µs": [f"{size.query_microseconds:.0f}" for size in sizes],
     }
     for name, cells in rows.items():
