@@ -38,6 +38,7 @@ from benchmarks.serving import (
     server,
 )
 from models.artifact import current_version, open_artifact
+from models.artifact.store import CURRENT
 
 HERE = Path(__file__).resolve().parent.parent
 _SETTLING_SECONDS = 2
@@ -46,10 +47,11 @@ _SETTLING_SECONDS = 2
 def trained(checkout: Path, work: Path, factors: int) -> Path:
     """Where that checkout's model is; its own benchmark trains it, if it has not done so yet."""
     root = work / f"{ITEMS}x{factors}"
-    if not root.exists():
+    if not (root / CURRENT).exists():
         command = [sys.executable, "-m", "benchmarks.serving", "--work", str(work.resolve())]
         command += ["--rounds", "1", "--seconds", "1"]
         subprocess.run(command, cwd=checkout, env=os.environ | {"PYTHONPATH": str(checkout)}, check=False)
+    current_version(root)
     return root
 
 

@@ -267,6 +267,8 @@ def serve(work: Path, console: Console) -> None:
     roots = {(FACTORS, 0): root}
     samples = measure(rows, roots, rounds=ROUNDS, seconds=3, connections=16, client=client)
     report(rows, roots, samples, console)
+    if client != "wrk":
+        return
     both = [work / f"{items}" for items in GROWN]
     few, many = compare("get", [HERE, HERE], both, rounds=ROUNDS, seconds=3)
     ratio = median(

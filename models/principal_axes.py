@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from models.errors import TrainingError
 from models.row_solve import gram_matrix
 
 if TYPE_CHECKING:
@@ -24,8 +25,14 @@ def principal_axes(factors: Float32Array) -> Float64Array:
     """The eigenvectors of QᵀQ as columns, that of the largest eigenvalue first: float64, shape ``(d, d)``.
 
     Of the two directions of each, that in which its largest coordinate is positive.
+
+    Raises:
+        TrainingError: a factor is NaN or infinite.
     """
-    _, vectors = np.linalg.eigh(gram_matrix(factors))
+    gram = gram_matrix(factors)
+    if not np.isfinite(gram).all():
+        raise TrainingError("the item factors are not finite; raise the regularization")
+    _, vectors = np.linalg.eigh(gram)
     axes = vectors[:, ::-1]
     largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[np.newaxis], axis=0)
     return np.asarray(np.where(largest < 0, -axes, axes))

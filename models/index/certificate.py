@@ -88,10 +88,11 @@ class RecallCertificate(BaseModel):
     microseconds: float = Field(ge=0)
     """Median of one query as served, by the chosen method, on the machine that trained."""
     exact_microseconds: float = Field(ge=0)
+    """The same, answered exactly: from the head where there is one and that settles the query."""
     head: HeadSetting | None = None
     chosen: Setting | None = None
     max_over_fetch: int = Field(default=0, ge=0)
-    """With more exclusions than this the exact scan is cheaper than the graph, and answers."""
+    """With more exclusions than this the exact search is cheaper than the graph, and answers."""
     most_gathered: int = Field(default=0, ge=0)
     """Where a filter leaves fewer rows than this, scoring them one by one is cheaper than scanning all."""
     tried: tuple[Measurement, ...] = ()
@@ -118,7 +119,7 @@ class RecallCertificate(BaseModel):
             case ScannSetting():
                 how = f"ScaNN, {self.chosen.leaves_to_search} of {self.chosen.leaves} leaves"
         if self.head is not None:
-            how += f" of the {self.head.rows:,} longest rows"
+            how += f", the {self.head.rows:,} longest rows first"
         return (
             f"{how}: recall@{self.k} {min(self.recall, self.recall_as_served):.4f} "
             f"in {self.microseconds:.0f} µs (exact {self.exact_microseconds:.0f} µs); {self.reason}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -181,8 +182,12 @@ class ExactIndex:
     def _rounding(self, scores: Float32Array, kth: np.float32, vector: Float32Array) -> float:
         """How far the score of a row like the k-th may be from that row's own dot product."""
         row = int((scores == kth).argmax())
-        length = float(np.linalg.norm(self.vectors[row])) * float(np.linalg.norm(vector))
-        return ROUNDING * length * (1.0 if self.scale is None else abs(float(self.scale[row])))
+        return (
+            ROUNDING
+            * norm(self.vectors[row])
+            * norm(vector)
+            * (1.0 if self.scale is None else abs(float(self.scale[row])))
+        )
 
 
 def inverse_norms(vectors: Float32Array) -> Float32Array:
@@ -190,6 +195,12 @@ def inverse_norms(vectors: Float32Array) -> Float32Array:
     norms = row_norms(vectors)
     inverse: Float64Array = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > SMALLEST_NORM)
     return inverse.astype(np.float32)
+
+
+def norm(vector: Float32Array) -> float:
+    """|v| by way of float64: squares of float32 are 0 or infinite below 1e-23 and above 1e19."""
+    wide = vector.astype(np.float64)
+    return math.sqrt(wide @ wide)
 
 
 def row_norms(vectors: Float32Array) -> Float64Array:

@@ -11,13 +11,12 @@ References:
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from models.index.base import Eligible
-from models.index.exact import ROUNDING, ExactIndex, row_norms
+from models.index.exact import ROUNDING, ExactIndex, norm, row_norms
 
 if TYPE_CHECKING:
     from models.types import Float32Array, RowArray
@@ -55,7 +54,7 @@ class Head:
 
     def settles(self, vector: Float32Array, kth: float) -> bool:
         """Whether no row outside the head scores as much as the k-th best found so far."""
-        return kth > self._least * math.sqrt(vector @ vector)
+        return kth > self._least * norm(vector)
 
     def search(
         self, vector: Float32Array, k: int, excluded: RowArray, eligible: Eligible | None

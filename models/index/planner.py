@@ -420,9 +420,10 @@ def _crossover(exact: ExactIndex, graph: HnswIndex | ScannIndex, queries: Querie
     """The number of exclusions up to which the graph is cheaper than the scan."""
     rng = np.random.default_rng(0)
     walk = Retriever(exact, graph, max_fetch=len(graph))
+    found = len(exact) if exact.head is None else exact.head.rows
 
     def graph_is_cheaper(n_excluded: int) -> bool:
-        rows = np.sort(rng.choice(len(exact), n_excluded, replace=False)).astype(np.int32)
+        rows = np.sort(rng.choice(found, n_excluded, replace=False)).astype(np.int32)
         excluding = queries.excluding(rows)
         return _microseconds(walk, excluding) < _microseconds(exact, excluding)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from models.errors import ArtifactError
 from models.index.certificate import GraphSetting, ScannSetting
 from models.index.exact import ExactIndex
 from models.index.head import Head
@@ -165,8 +166,14 @@ def open_retriever(exact: ExactIndex, path: Path | None, certificate: RecallCert
     """
     n_vectors = exact.n_eligible
     if certificate.head is not None:
-        exact = ExactIndex(exact.vectors, head=Head(exact.vectors, certificate.head.shortest_norm))
+        head = Head(exact.vectors, certificate.head.shortest_norm)
         n_vectors = certificate.head.rows
+        if len(head.rows) != n_vectors:
+            raise ArtifactError(
+                f"{len(head.rows)} items are as long as {certificate.head.shortest_norm:g}, but the manifest "
+                f"says {n_vectors}; publish the artifact again"
+            )
+        exact = ExactIndex(exact.vectors, head=head)
     graph: Graph | None = None
     match path, certificate.chosen:
         case Path(), GraphSetting() as setting:

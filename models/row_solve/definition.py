@@ -63,6 +63,10 @@ class SolvedRow(Protocol):
         """A⁻¹ x for a vector ``(d,)`` or the columns of ``(d, m)``."""
         ...
 
+    def responses(self, asked: Float64Array, observed: Float64Array) -> Float64Array:
+        """xᵀA⁻¹qᵢ for the rows x of `asked` ``(m, d)`` and the row's own entries ``(n, d)``: ``(m, n)``."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class RowSolution:
@@ -80,6 +84,11 @@ class RowSolution:
         """A⁻¹ x for a vector ``(d,)`` or the columns of ``(d, m)``."""
         solution, _ = dpotrs(self.cholesky, right, lower=1)
         return np.asarray(solution)
+
+    def responses(self, asked: Float64Array, observed: Float64Array) -> Float64Array:
+        """xᵀA⁻¹qᵢ for the rows x of `asked` ``(m, d)`` and the row's own entries ``(n, d)``: ``(m, n)``."""
+        responses: Float64Array = self.inverse_times(asked.T).T @ observed.T
+        return responses
 
 
 def gram_matrix(factors: FloatArray, block: int = 1_024) -> Float64Array:

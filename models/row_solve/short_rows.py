@@ -1,4 +1,4 @@
-"""The row problem of a row with fewer entries than factors, solved in the space of its entries.
+"""The row problem of a row with few entries, solved in the space of these.
 
 Where QᵀQ is diagonal, or does not count, A is a diagonal matrix and a term for each entry,
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _LEAST_ROOT: Final = 1e-15
 """Stands for √w of an entry without weight, whose W⁻¹ does not exist; it counts 10⁻³⁰ then."""
+_LARGEST: Final = 1e15
+"""Element of √W K √W from which on the 1 that is added to it is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +42,14 @@ class ShortRowSolution:
 
     Attributes:
         vector: p, float64, shape ``(d,)``.
+        roots: √w, float64, shape ``(n,)``.
         scaled: √W Qᵤ D^-½, float64, shape ``(n, d)``.
         scale: the diagonal of D^-½, float64, shape ``(d,)``.
         cholesky: lower triangle L with L Lᵀ = I + √W K √W, float64, shape ``(n, n)``.
     """
 
     vector: Float64Array
+    roots: Float64Array
     scaled: Float64Array
     scale: Float64Array
     cholesky: Float64Array
@@ -56,6 +60,14 @@ class ShortRowSolution:
         scaled = scale * right
         entries, _ = dpotrs(self.cholesky, self.scaled @ scaled, lower=1)
         return np.asarray(scale * (scaled - self.scaled.T @ entries))
+
+    def responses(self, asked: Float64Array, observed: Float64Array) -> Float64Array:  # noqa: ARG002
+        """xᵀA⁻¹qᵢ for the rows x of `asked` ``(m, d)`` and the row's own entries: shape ``(m, n)``.
+
+        A⁻¹Qᵤᵀ is D^-½(√W Qᵤ D^-½)ᵀ(I + √W K √W)⁻¹W^-½, without the difference that A⁻¹ has.
+        """
+        responses, _ = dpotrs(self.cholesky, self.scaled @ (asked * self.scale).T, lower=1)
+        return np.asarray(responses.T / self.roots)
 
 
 def solve_short_row(observed: FloatArray, diagonal: Float64Array, problem: RowProblem) -> ShortRowSolution:
@@ -77,9 +89,11 @@ def solve_short_row(observed: FloatArray, diagonal: Float64Array, problem: RowPr
     roots = np.maximum(np.sqrt(problem.weights, dtype=np.float64), _LEAST_ROOT)
     scaled = (observed * scale) * roots[:, np.newaxis]
     matrix = scaled @ scaled.T
+    if not matrix.diagonal().max() < _LARGEST:
+        raise SingularRowError("the row's matrix is not positive definite to working precision")
     matrix.flat[:: len(matrix) + 1] += 1
     # The matrix is symmetric: transposed, it has the layout that LAPACK overwrites instead of copying.
     cholesky, entries, info = dposv(matrix.T, problem.targets / roots, lower=1, overwrite_a=1, overwrite_b=1)
     if info != 0:
         raise SingularRowError("the row's matrix is not positive definite")
-    return ShortRowSolution(scale * (entries @ scaled), scaled, scale, cholesky)
+    return ShortRowSolution(scale * (entries @ scaled), roots, scaled, scale, cholesky)

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
+from models.errors import TrainingError
 from models.fold_in import FoldIn
+from models.posterior import Posterior
 from models.principal_axes import in_principal_axes, principal_axes, turned
 from models.row_rules import BM25Weighting, FixedSide, ImplicitRule, SparkImplicitRule, UnobservedRule
 from models.row_rules.weighting import LENGTH_NORM
@@ -67,6 +69,18 @@ def test_solved_among_its_entries_a_row_is_that_of_the_definition(case):
     )
 
 
+@given(case=short_problems())
+def test_what_the_entries_respond_sums_to_the_score(case):
+    """Σᵢ tᵢ·xᵀA⁻¹qᵢ is xᵀp to the last digits of float64, whatever the weights; A⁻¹ itself is not so exact."""
+    observed, diagonal, problem = case
+    short = solve_short_row(observed, diagonal, problem)
+    asked = np.random.default_rng(1).normal(size=(4, observed.shape[1]))
+    parts = short.responses(asked, observed) * problem.targets
+    assert_allclose(parts.sum(axis=1), asked @ short.vector, rtol=1e-10, atol=1e-12 * np.abs(parts).max())
+    expected = solve_row(observed, np.diag(diagonal), problem).responses(asked, observed) * problem.targets
+    assert_allclose(parts, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
+
+
 @pytest.mark.parametrize("weight", [0.0, 1.0])
 def test_a_row_without_ridge_and_gram_matrix_is_refused(weight):
     """What is singular among the factors is singular among the entries."""
@@ -75,12 +89,23 @@ def test_a_row_without_ridge_and_gram_matrix_is_refused(weight):
         solve_short_row(np.ones((1, 3)), np.zeros(3), problem)
 
 
-def test_an_extreme_weight_is_borne():
-    """With the largest weights of float32 both entries' scores are their targets over their weights."""
-    problem = RowProblem(1.0, np.full(2, 3e38, np.float32), np.full(2, 3e38, np.float32), np.ones(1))
+def test_a_large_weight_is_borne_and_an_extreme_one_refused():
+    """Both entries' scores are their targets over their weights, while float64 can tell A from singular."""
     observed = np.array([[1e3, 1.0, 0.0], [0.0, 2.0, 1.0]])
-    solution = solve_short_row(observed, np.ones(3), problem)
-    assert_allclose(observed @ solution.vector, 1, rtol=1e-12)
+    large, extreme = (
+        RowProblem(1.0, np.full(2, weight, np.float32), np.full(2, weight, np.float32), np.ones(1))
+        for weight in (1e8, 3e38)
+    )
+    solution = solve_short_row(observed, np.ones(3), large)
+    assert_allclose(observed @ solution.vector, 1, rtol=1e-7)
+    with pytest.raises(SingularRowError):
+        solve_short_row(observed, np.ones(3), extreme)
+
+
+def test_factors_that_are_not_finite_have_no_axes():
+    """An error with the remedy, not one of linear algebra."""
+    with pytest.raises(TrainingError, match="not finite; raise the regularization"):
+        principal_axes(np.full((3, 2), np.nan, dtype=np.float32))
 
 
 @given(seed=st.integers(0, 2**32), n_items=st.integers(1, 60), n_factors=st.integers(1, 9))
@@ -120,6 +145,27 @@ def test_a_history_folds_in_to_the_same_row_whichever_way_it_is_solved(rule, see
     assert isinstance(quick.solution.solution, ShortRowSolution if n_entries <= 32 else RowSolution)
     expected = plain.vector @ axes
     assert_allclose(quick.vector, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.kind}-{rule.regularization}")
+def test_explanations_and_deviations_are_those_of_the_definition(rule):
+    """Parts sum to the score, and a score is as sure, whichever way its row was solved."""
+    rng = np.random.default_rng(3)
+    items = (rng.normal(size=(400, 48)) * np.linspace(1, 0.05, 48) @ _orthogonal(48, rng)).astype(np.float32)
+    history = Rows.one(np.arange(5, 20, dtype=np.int32), rng.integers(1, 6, 15).astype(np.float32))
+    asked = np.array([0, 7, 399], dtype=np.int32)
+    parts, deviations = [], []
+    for factors in items, in_principal_axes(items):
+        side = FixedSide(factors)
+        fold_in = FoldIn(side, rule)
+        row = fold_in.solve(history)
+        parts.append(fold_in.contributions(row, asked))
+        deviations.append(Posterior(side, rule, 0.7).deviations(row, asked))
+        scores = factors[asked].astype(float) @ row.vector
+        assert_allclose(parts[-1].sum(axis=1), scores, rtol=1e-5, atol=1e-6)
+    assert isinstance(row.solution.solution, ShortRowSolution)
+    assert_allclose(parts[1], parts[0], rtol=1e-3, atol=1e-5)
+    assert_allclose(deviations[1], deviations[0], rtol=1e-4)
 
 
 def test_a_negative_weight_takes_the_way_of_the_definition():

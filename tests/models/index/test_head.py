@@ -110,6 +110,28 @@ def test_where_it_would_be_large_there_is_no_head(case):
     assert shortest_norm(vectors, queries, kth) is None
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e-23, 1e-10, 1e15])
+def test_however_short_or_long_a_query_is_it_is_settled_by_its_length(scale):
+    """float32 squares of such numbers are 0 or infinite, and everything would seem settled, or nothing."""
+    vectors = np.zeros((1000, 4), dtype=np.float32)
+    vectors[:20, 0], vectors[:20, 1] = 0.01, 100
+    vectors[20:, 0] = np.linspace(1, 2, 980)
+    index = ExactIndex(vectors, head=Head(vectors, 50.0))
+    across = np.float32([scale, 0, 0, 0])
+    along = np.float32([0, scale, 0, 0])
+    assert index.search(across, 3)[0].tolist() == [999, 998, 997]
+    assert index.head.search(along, 3, NOTHING, None)[0].tolist() == [0, 1, 2]
+
+
+def test_with_a_head_ties_among_tiny_vectors_go_by_their_rows():
+    """What float32 may err is a share of the norms, however small these are."""
+    rng = np.random.default_rng(45)
+    vectors = (rng.integers(-2, 3, (217, 2)) * 1e-30).astype(np.float32)
+    query = rng.standard_normal(2).astype(np.float32)
+    index = ExactIndex(vectors, head=Head(vectors, 2e-30))
+    assert index.search(query, 2)[0].tolist() == index.scan(query, 2)[0].tolist()
+
+
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
     """Vectors, a certificate with a head, and the file of the graph of its rows."""
@@ -176,5 +198,5 @@ def test_a_graph_of_another_head_is_refused(published):
     """Such as of a certificate that was edited."""
     vectors, certificate, path = published
     other = certificate.head.model_copy(update={"rows": certificate.head.rows - 1})
-    with pytest.raises(ArtifactError, match="a graph of 800 vectors, but the model has 799"):
+    with pytest.raises(ArtifactError, match=r"800 items are as long as .*, but the manifest says 799"):
         open_retriever(ExactIndex(vectors), path, certificate.model_copy(update={"head": other}))
