@@ -71,7 +71,7 @@ def test_solved_among_its_entries_a_row_is_that_of_the_definition(case):
 
 @given(case=short_problems())
 def test_what_the_entries_respond_sums_to_the_score(case):
-    """Σᵢ tᵢ·xᵀA⁻¹qᵢ is xᵀp to the last digits of float64, whatever the weights; A⁻¹ itself is not so exact."""
+    """Σᵢ tᵢ·xᵀA⁻¹qᵢ is xᵀp to the last digits of float64, whatever the weights; A⁻¹ alone is not exact."""
     observed, diagonal, problem = case
     short = solve_short_row(observed, diagonal, problem)
     asked = np.random.default_rng(1).normal(size=(4, observed.shape[1]))
