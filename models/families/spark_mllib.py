@@ -37,7 +37,6 @@ from models.families.base import (
     closing_sweep,
     silent,
 )
-from models.principal_axes import in_principal_axes
 from models.row_rules import FixedSide, SparkExplicitRule, SparkImplicitRule
 from models.row_solve import gram_matrix
 from models.row_solve.conjugate_gradients import observed_scores
@@ -109,7 +108,7 @@ class _SparkMLlib:
             item_factors, of_items = _half_step(rule, items, user_factors)
             user_factors, of_users = _half_step(rule, users, item_factors)
             watch.record(_loss(users, (of_users, user_factors), (of_items, item_factors)))
-        fixed = FixedSide(in_principal_axes(item_factors))
+        fixed = FixedSide(item_factors)
         return FittedModel(rule, closing_sweep(rule, users, fixed), fixed, watch.losses)
 
 

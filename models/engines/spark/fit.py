@@ -13,7 +13,6 @@ from models.engines.spark.numbered import BATCH_ROWS, batches, new_array
 from models.errors import ConfigError, TrainingError
 from models.families.base import FittedModel, closing_sweep, silent
 from models.families.spark_mllib import SparkALS, SparkIALS, SparkIALSConfig
-from models.principal_axes import principal_axes, turned
 from models.row_rules import FixedSide
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from models.families.base import Device, Family, Progress
     from models.row_rules import RowRule
     from models.row_solve import Rows
-    from models.types import Float32Array, Float64Array
+    from models.types import Float32Array
 
 BLOCKS: Final = 10
 """Into how many blocks Spark parts the users, and the items, unless spark.default.parallelism says."""
@@ -94,13 +93,11 @@ class SparkFit:
         model = self._als(int(rng.integers(2**31))).fit(self._workspace.read(entries))
         shape = (len(dataset.items), self._family.config.factors)
         written = self._workspace.write(f"{directory.name}/item-factors", model.itemFactors)
-        factors = _read_factors(written, shape)
-        axes = principal_axes(factors)
-        items = FixedSide(turned(factors, axes))
+        items = FixedSide(_read_factors(written, shape))
         rule = self._family.rule
         users = new_array(directory / "user_factors.npy", np.float32, (len(dataset.users), shape[1]))
         sweep_by_blocks(rule, dataset.histories, items, users)
-        _check_users(model.userFactors, users, axes)
+        _check_users(model.userFactors, users)
         return FittedModel(rule, users, items, losses=[])
 
     def _als(self, seed: int) -> ALS:
@@ -164,15 +161,15 @@ def _read_factors(directory: Path, shape: tuple[int, int]) -> Float32Array:
     return factors
 
 
-def _check_users(theirs: DataFrame, ours: Float32Array, axes: Float64Array) -> None:
-    """Compare a sample of Spark's own user factors, in the axes of ours, with ours.
+def _check_users(theirs: DataFrame, ours: Float32Array) -> None:
+    """Compare a sample of Spark's own user factors with ours.
 
     Raises:
         TrainingError: they differ, so this Spark solves another row problem than `models.row_rules.spark`.
     """
     step = max(1, len(ours) // _CHECKED_USERS)
     for row in theirs.where(F.col("id") % step == 0).collect():
-        expected = np.array(row["features"]) @ axes
+        expected = np.array(row["features"], dtype=np.float32)
         difference = float(np.linalg.norm(ours[row["id"]] - expected))
         if difference > _TOLERANCE * max(float(np.linalg.norm(expected)), float(np.finfo(np.float32).tiny)):
             raise TrainingError(
