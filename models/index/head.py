@@ -2,7 +2,8 @@
 
 By Cauchy and Schwarz q·x ≤ |q||x|. So where the k-th best score among the rows of largest norm is above |q|
 times the largest norm of the others, the best of these rows are the best of all. The norms of trained items
-differ so widely that a few per cent of a large catalogue settle nearly every query, exactly.
+differ so widely that a few per cent of a large catalogue settle nearly every query, exactly. Where they do
+not, as for long lists, only others whose norm is large enough for that k-th score are scored besides.
 
 References:
     Teflioudi, Gemulla, Mykytiuk: LEMP: Fast Retrieval of Large Entries in a Matrix Product, SIGMOD 2015,
@@ -27,6 +28,8 @@ _UNSETTLED: Final = 0.01
 """Share of the sampled queries that may need more than the head."""
 _LARGEST_SHARE: Final = 0.5
 """Of all rows. A larger head is not worth its memory, which is that of its vectors."""
+_BESIDES: Final = 1 / 8
+"""Of all rows, scored one by one besides the head. More of them take longer than a scan."""
 _GAP: Final = 1e-9
 """Between the norms of the head's last row and of the next, as a share: another machine rounds otherwise."""
 
@@ -50,7 +53,12 @@ class Head:
         inside = norms >= shortest
         self.rows: RowArray = np.flatnonzero(inside).astype(np.int32)
         self.exact = ExactIndex(vectors[self.rows])
-        self._least = float(norms[~inside].max(initial=0)) * (1 + ROUNDING) + ROUNDING * float(norms.max())
+        self._all = ExactIndex(vectors)
+        others = np.flatnonzero(~inside).astype(np.int32)
+        self._others = others[np.argsort(norms[others])]
+        reach = norms[self._others] * (1 + ROUNDING) + ROUNDING * float(norms.max(initial=0))
+        self._reach = reach.astype(np.float64)
+        self._least = float(reach.max(initial=0))
 
     def settles(self, vector: Float32Array, kth: float) -> bool:
         """Whether no row outside the head scores as much as the k-th best found so far."""
@@ -59,7 +67,7 @@ class Head:
     def search(
         self, vector: Float32Array, k: int, excluded: RowArray, eligible: Eligible | None
     ) -> tuple[RowArray, Float32Array] | None:
-        """What `ExactIndex.search` returns, from the head alone; None where that cannot be known."""
+        """What `ExactIndex.search` returns, from the head and few others; None where too many matter."""
         return self.best(self.exact.vectors @ vector, vector, k, excluded, eligible)
 
     def best(
@@ -75,9 +83,34 @@ class Head:
         here = self.rows.take(places, mode="clip") == excluded
         among = None if eligible is None else Eligible.where(eligible.mask.take(self.rows))
         rows, found = self.exact.best(scores, vector, k, places[here], among)
-        if not 0 < len(rows) == k or not self.settles(vector, float(found[-1])):
+        if not 0 < len(rows) == k:
             return None
-        return self.rows.take(rows), found
+        rows = self.rows.take(rows)
+        if self.settles(vector, float(found[-1])):
+            return rows, found
+        return self._with_others(rows, found, vector, excluded, eligible)
+
+    def _with_others(
+        self,
+        rows: RowArray,
+        scores: Float32Array,
+        vector: Float32Array,
+        excluded: RowArray,
+        eligible: Eligible | None,
+    ) -> tuple[RowArray, Float32Array] | None:
+        """The same from these best of the head, and from all others that may be as good as their last."""
+        length, k = norm(vector), len(rows)
+        first = int(self._reach.searchsorted(float(scores[-1]) / length)) if length else 0
+        if len(self._others) - first > _BESIDES * len(self._all):
+            return None
+        others = np.sort(self._others[first:])
+        if eligible is not None:
+            others = others[eligible.mask.take(others)]
+        others = np.setdiff1d(others, excluded, assume_unique=True)
+        others, their_scores = self._all.search_among(vector, k, others)
+        rows, scores = np.concatenate([rows, others]), np.concatenate([scores, their_scores])
+        order = np.lexsort((rows, -scores))[:k]
+        return rows.take(order), scores.take(order)
 
 
 def shortest_norm(vectors: Float32Array, queries: Float32Array, kth_scores: Float32Array) -> float | None:

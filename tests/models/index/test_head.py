@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import ArtifactError
+from models.index import head
 from models.index.base import Eligible
 from models.index.certificate import GraphSetting, HeadSetting, RecallCertificate
 from models.index.exact import ExactIndex, row_norms
@@ -27,8 +30,9 @@ def with_head(vectors, share):
     search=small_searches() | small_searches(integers=False),
     share=st.floats(0, 1),
     seed=st.none() | st.integers(0, 2**32),
+    besides=st.sampled_from([0, 1]),
 )
-def test_with_a_head_the_scan_answers_the_same(search, share, seed):
+def test_with_a_head_the_scan_answers_the_same(search, share, seed, besides):
     """Bit for bit, for every head: ties, exclusions, filters, too few rows and queries of zeros included."""
     vectors, query, k, excluded = search
     eligible = None
@@ -36,12 +40,13 @@ def test_with_a_head_the_scan_answers_the_same(search, share, seed):
         eligible = Eligible.where(np.random.default_rng(seed).random(len(vectors)) < 0.6)
     expected = ExactIndex(vectors).search(query, k, excluded, eligible)
     index = with_head(vectors, share)
-    for found in (
-        index.search(query, k, excluded, eligible),
-        index.head.search(query, k, excluded, eligible) or expected,
-    ):
-        assert found[0].tolist() == expected[0].tolist()
-        assert found[1].tobytes() == expected[1].tobytes()
+    with patch.object(head, "_BESIDES", besides):
+        for found in (
+            index.search(query, k, excluded, eligible),
+            index.head.search(query, k, excluded, eligible) or expected,
+        ):
+            assert found[0].tolist() == expected[0].tolist()
+            assert found[1].tobytes() == expected[1].tobytes()
     if eligible is None:
         (many,) = index.search_many(query[np.newaxis], k, [excluded])
         assert many[0].tolist() == expected[0].tolist()
@@ -63,13 +68,36 @@ def test_a_head_of_skewed_norms_settles_most_queries_and_leaves_the_others():
     assert index.search(axis, 10)[0].tolist() == ordered(vectors @ axis)[:10].tolist()
 
 
+def test_what_the_head_does_not_settle_takes_few_others_besides(monkeypatch):
+    """Long lists: the answer is that of the scan, and no more rows are scored than can matter."""
+    rng = np.random.default_rng(6)
+    vectors = skewed(4000, 8, rng)
+    index = with_head(vectors, 0.05)
+    scored = []
+    search_among = ExactIndex.search_among
+
+    def counted(self, vector, k, rows, *rest):
+        scored.append(len(rows))
+        return search_among(self, vector, k, rows, *rest)
+
+    monkeypatch.setattr(ExactIndex, "search_among", counted)
+    monkeypatch.setattr(ExactIndex, "scan", None)
+    for query in rng.standard_normal((50, 8)).astype(np.float32):
+        excluded = np.sort(rng.choice(4000, 30, replace=False)).astype(np.int32)
+        found = index.head.search(query, 40, excluded, None)
+        if found is not None:
+            assert found[0].tolist() == ordered(vectors @ query, excluded)[:40].tolist()
+    assert len(scored) > 10
+    assert max(scored) <= 4000 / 8
+
+
 def test_rows_outside_are_not_the_head_and_are_shorter():
     """A head copies what is at least as long as asked, in the order of rows."""
     vectors = skewed(500, 6, np.random.default_rng(1))
     norms = row_norms(vectors)
-    head = Head(vectors, float(np.median(norms)))
-    assert head.rows.tolist() == np.flatnonzero(norms >= np.median(norms)).tolist()
-    np.testing.assert_array_equal(head.exact.vectors, vectors[head.rows])
+    own = Head(vectors, float(np.median(norms)))
+    assert own.rows.tolist() == np.flatnonzero(norms >= np.median(norms)).tolist()
+    np.testing.assert_array_equal(own.exact.vectors, vectors[own.rows])
 
 
 def test_the_norm_is_chosen_so_that_nearly_all_queries_are_settled():
@@ -81,10 +109,10 @@ def test_the_norm_is_chosen_so_that_nearly_all_queries_are_settled():
         [scores[-1] for _, scores in ExactIndex(vectors).search_many(queries, 10, [NOTHING] * 400)]
     )
     shortest = shortest_norm(vectors, queries, kth)
-    head = Head(vectors, shortest)
-    settled = [head.search(query, 10, NOTHING, None) is not None for query in queries]
+    own = Head(vectors, shortest)
+    settled = [own.search(query, 10, NOTHING, None) is not None for query in queries]
     assert np.mean(settled) >= 0.985
-    assert len(head.rows) < 1500
+    assert len(own.rows) < 1500
     norms = row_norms(vectors)
     assert np.abs(norms / shortest - 1).min() > 1e-10
     assert kth.min() < np.inf
@@ -138,9 +166,9 @@ def published(tmp_path_factory):
     path = tmp_path_factory.mktemp("graph") / "graph"
     vectors = skewed(4000, 12, np.random.default_rng(4))
     shortest = float(np.quantile(row_norms(vectors), 0.8))
-    head = Head(vectors, shortest)
+    own = Head(vectors, shortest)
     setting = GraphSetting(space="augmented_l2", m=16, ef_construction=200, ef=200)
-    graph = HnswIndex.build(head.exact.vectors, setting, rows=head.rows, seed=0, threads=1)
+    graph = HnswIndex.build(own.exact.vectors, setting, rows=own.rows, seed=0, threads=1)
     graph.save(path)
     certificate = RecallCertificate(
         method="hnsw",
@@ -152,7 +180,7 @@ def published(tmp_path_factory):
         recall_as_served=1,
         microseconds=20,
         exact_microseconds=50,
-        head=HeadSetting(shortest_norm=shortest, rows=len(head.rows), scan_microseconds=200),
+        head=HeadSetting(shortest_norm=shortest, rows=len(own.rows), scan_microseconds=200),
         chosen=setting,
         max_over_fetch=300,
         most_gathered=100,
@@ -182,13 +210,13 @@ def test_a_query_that_the_head_does_not_settle_is_answered_exactly(published):
     vectors, certificate, _ = published
     across = vectors.copy()
     across[row_norms(vectors) >= 0.9 * certificate.head.shortest_norm, 0] = 0
-    head = Head(across, certificate.head.shortest_norm)
-    graph = HnswIndex.build(head.exact.vectors, certificate.chosen, rows=head.rows, seed=0, threads=1)
-    exact = ExactIndex(across, head=head)
+    own = Head(across, certificate.head.shortest_norm)
+    graph = HnswIndex.build(own.exact.vectors, certificate.chosen, rows=own.rows, seed=0, threads=1)
+    exact = ExactIndex(across, head=own)
     retriever = Retriever(exact, graph, max_fetch=1000, costs=FilteredCosts(0.3, 50, 0.1, 1000))
     axis = np.eye(12, dtype=np.float32)[0]
     expected = ordered(across @ axis)[:10].tolist()
-    assert not set(expected) & set(head.rows.tolist())
+    assert not set(expected) & set(own.rows.tolist())
     everywhere = Eligible.where(np.ones(len(across), dtype=np.bool_))
     assert retriever.search(axis, 10, NOTHING)[0].tolist() == expected
     assert retriever.search(axis, 10, NOTHING, everywhere)[0].tolist() == expected
