@@ -56,9 +56,8 @@ class Head:
         self._all = ExactIndex(vectors)
         others = np.flatnonzero(~inside).astype(np.int32)
         self._others = others[np.argsort(norms[others])]
-        reach = norms[self._others] * (1 + ROUNDING) + ROUNDING * float(norms.max(initial=0))
-        self._reach = reach.astype(np.float64)
-        self._least = float(reach.max(initial=0))
+        self._reach = norms[self._others] * (1 + ROUNDING) + ROUNDING * norms.max(initial=0)
+        self._least = float(self._reach.max(initial=0))
 
     def settles(self, vector: Float32Array, kth: float) -> bool:
         """Whether no row outside the head scores as much as the k-th best found so far."""
