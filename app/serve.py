@@ -11,6 +11,7 @@ import uvicorn
 
 from app import snapshot
 from app.main import create_app
+from app.protocol import OnePacketProtocol
 from app.settings import Settings
 from app.snapshot import Snapshot
 from app.workers import Parent
@@ -32,7 +33,7 @@ def serve(
     gc.enable()
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=OnePacketProtocol,
         loop="uvloop",
         ws="none",
         lifespan="on",
