@@ -96,7 +96,6 @@ class Gateway:
                     parameter,
                     limits=self._limits,
                     in_flight=self._in_flight,
-                    pool=scope["app"].state.pool,
                 )
                 status, body = reply.status, reply.body
                 own += reply.headers

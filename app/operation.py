@@ -15,7 +15,6 @@ in a thread, here one of a bounded pool: heavy handlers are ``def``.
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from urllib.parse import unquote_to_bytes
@@ -124,7 +123,6 @@ class Operation(APIRoute):
         *,
         limits: Limits,
         in_flight: InFlight,
-        pool: Executor,
     ) -> Reply:
         """Answer one request.
 
@@ -134,8 +132,7 @@ class Operation(APIRoute):
             headers: its header fields, names in lower case.
             parameter: the value of the path's parameter, if it has one.
             limits: what it may ask for.
-            in_flight: has a slot for it while it waits for its body or for the pool.
-            pool: runs the handler if that is heavy.
+            in_flight: has a slot for it while it waits for its body or for a thread.
 
         Raises:
             ClientGoneError: the body never came to its end.
@@ -147,11 +144,11 @@ class Operation(APIRoute):
             arguments[self._path_parameter] = _path_value(self._path_parameter, parameter, scope)
         arguments |= self._queried(scope["query_string"], limits)
         if not self.has_entity_tag:
-            return await self._answered(arguments, receive, headers, limits, in_flight, pool)
+            return await self._answered(arguments, scope, receive, headers, limits, in_flight)
         kept = conditional.if_none_match(scope["headers"]) if IF_NONE_MATCH in headers else b""
         if kept and conditional.has(kept, tag := _entity_tag(scope)):
             return _not_modified(tag)
-        reply = await self._answered(arguments, receive, headers, limits, in_flight, pool)
+        reply = await self._answered(arguments, scope, receive, headers, limits, in_flight)
         tag = _entity_tag(scope)  # a cursor may have led to another model
         if kept and (conditional.has_any(kept) or conditional.has(kept, tag)):
             return _not_modified(tag)
@@ -161,11 +158,11 @@ class Operation(APIRoute):
     async def _answered(
         self,
         arguments: dict[str, Any],
+        scope: Scope,
         receive: Receive,
         headers: Mapping[bytes, bytes],
         limits: Limits,
         in_flight: InFlight,
-        pool: Executor,
     ) -> Reply:
         """Run the handler, after reading the body if it takes one."""
         if self._body is None and self._on_loop:
@@ -182,7 +179,7 @@ class Operation(APIRoute):
                 return _replied(await self.endpoint(**arguments))
             with in_flight.heavy:
                 return await asyncio.get_running_loop().run_in_executor(
-                    pool, lambda: _replied(self.endpoint(**arguments))
+                    scope["app"].state.pool, lambda: _replied(self.endpoint(**arguments))
                 )
 
     def _queried(self, query_string: bytes, limits: Limits) -> dict[str, Any]:

@@ -145,7 +145,8 @@ class IdMap:
         Raises:
             KeyError: there is no such row.
         """
-        return [self.external(row) for row in rows.tolist()]
+        restore = self._restore_key
+        return [restore(row).decode() for row in rows.tolist()]
 
 
 def _encoded(identifier: str) -> bytes:

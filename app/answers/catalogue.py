@@ -93,8 +93,8 @@ class Catalogue:
 
     def listed(self, rows: RowArray, scores: FloatArray, first: int = 1) -> list[Body]:
         """The items of a list in the given order; `first` is the rank of the first."""
-        external = self.items.external
+        listed = zip(self.items.to_external(rows), scores.tolist(), strict=True)
         return [
-            {"item_id": external(row), "score": score, "rank": rank}
-            for rank, (row, score) in enumerate(zip(rows.tolist(), scores.tolist(), strict=True), first)
+            {"item_id": item_id, "score": score, "rank": rank}
+            for rank, (item_id, score) in enumerate(listed, first)
         ]
