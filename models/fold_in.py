@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -46,8 +45,7 @@ class Solution(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class FoldedRow:
+class FoldedRow(NamedTuple):
     """A folded-in row.
 
     Attributes:
@@ -148,8 +146,7 @@ def _diagonal(gram: Float64Array | None, rule: Rule, side: FixedSide) -> Float64
     return diagonal if (spilled <= _SPILLED * np.outer(scale, scale)).all() else None
 
 
-@dataclass(frozen=True, slots=True)
-class LeastSquaresSolution:
+class LeastSquaresSolution(NamedTuple):
     """xᵀp = Σᵢ tᵢ · xᵀA⁻¹xᵢ: one solve with the row's Cholesky factor takes every score apart.
 
     Attributes:
@@ -185,8 +182,7 @@ class _KLSolver:
         return _KLSolution(solve_kl_row(observed, history.values, self._inverse))
 
 
-@dataclass(frozen=True, slots=True)
-class _KLSolution:
+class _KLSolution(NamedTuple):
     """xᵀp = Σᵢ Σₖ xₖ · xᵢγᵢₖ/sₖ: the entries' parts of p, float64, shape ``(n, d)``."""
 
     shares: Float64Array

@@ -16,8 +16,7 @@ References:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from scipy.linalg.lapack import dposv, dpotrs
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
     from models.types import Float32Array, Float64Array, FloatArray
 
 
-@dataclass(frozen=True, slots=True)
-class RowProblem:
+class RowProblem(NamedTuple):
     """g, w, t and ρ of one or many rows, always together.
 
     The classic bug of this field is a ridge, weight or offset that training applied and serving forgot.
@@ -68,8 +66,7 @@ class SolvedRow(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class RowSolution:
+class RowSolution(NamedTuple):
     """A solved row and the Cholesky factor it came from.
 
     Attributes:

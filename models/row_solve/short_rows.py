@@ -18,8 +18,7 @@ References:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from scipy.linalg.lapack import dposv, dpotrs
@@ -36,8 +35,7 @@ _LARGEST: Final = 1e15
 """Element of √W K √W from which on the 1 that is added to it is lost."""
 
 
-@dataclass(frozen=True, slots=True)
-class ShortRowSolution:
+class ShortRowSolution(NamedTuple):
     """A solved row, and what it takes to divide by its A.
 
     Attributes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -206,7 +206,7 @@ def test_a_covariance_without_a_root_is_an_error():
     rule = ExplicitRule(regularization=0.1, ridge="constant")
     side = FixedSide(factors)
     row = FoldIn(side, rule).solve(Rows.one(np.arange(2, dtype=np.int32), np.ones(2, np.float32)))
-    extreme = replace(row, solution=replace(row.solution, solution=_Broken(row.solution.solution.vector)))
+    extreme = row._replace(solution=row.solution._replace(solution=_Broken(row.solution.solution.vector)))
     with pytest.raises(SingularRowError, match="not positive definite"):
         Posterior(side, rule, 1.0).draw(extreme, np.random.default_rng(0))
     with pytest.raises(SingularRowError, match="not finite"):
