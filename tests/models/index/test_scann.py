@@ -118,10 +118,10 @@ def test_the_plan_takes_scann_where_it_measures_better(vectors, is_cheaper, tmp_
     monkeypatch.setattr(planner, "FEWEST", 0)
     queries = Queries(clustered(100, 16, np.random.default_rng(3)), [NOTHING] * 100)
     exact = ExactIndex(vectors)
-    certificate, chosen = plan_retrieval(exact, queries, ("inner_product",), target=0.9, seed=0, threads=1)
+    certificate, chosen = plan_retrieval(exact, queries, ("inner_product",), target=0.6, seed=0, threads=1)
     assert certificate.method == ("scann" if is_cheaper else "hnsw")
     assert {type(each.setting) for each in certificate.tried} == {GraphSetting, ScannSetting}
-    assert min(certificate.recall, certificate.recall_as_served) >= 0.9
+    assert min(certificate.recall, certificate.recall_as_served) >= 0.6
     chosen.save(tmp_path / "index")
     certificate = RecallCertificate.model_validate_json(certificate.model_dump_json())
     retriever = open_retriever(exact, tmp_path / "index", certificate)
