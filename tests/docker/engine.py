@@ -71,6 +71,13 @@ class Stack:
             *self.compose, "-p", self.project, *words, check=check, env={"PORT": str(self.port), **self.env}
         )
 
+    def up(self, *options: str) -> None:
+        """Starts the composition; where that fails, with what its containers said."""
+        done = self("up", *options, check=False)
+        if done.returncode != 0:
+            said = self("logs", "--no-color", "--tail", "30", check=False).stdout
+            pytest.fail(f"up: exit {done.returncode}\n{done.stderr[-2000:]}\n{said[-4000:]}")
+
     def containers(self, service: str) -> list[str]:
         """The containers of a service, finished or running."""
         labels = (f"com.docker.compose.project={self.project}", f"com.docker.compose.service={service}")

@@ -23,7 +23,7 @@ def stack() -> Iterator[Stack]:
     """Built, trained and serving; taken down with its volumes at the end."""
     running = Stack(compose_spelling(), f"foldrec-test-{os.getpid()}", free_port())
     try:
-        running("up", "--build", "--detach")
+        running.up("--build", "--detach")
         running.wait_until_healthy()
         yield running
     finally:
@@ -98,7 +98,7 @@ def test_training_ends_before_the_api_starts(stack: Stack) -> None:
 def test_up_again_trains_nothing(stack: Stack) -> None:
     """A second `up` finds the artifact and serves the same version."""
     version = stack.get("/model")[1]["model_version"]
-    stack("up", "--detach")
+    stack.up("--detach")
     stack.wait_until_healthy()
     assert "nothing to do: /artifacts holds" in stack("logs", "--tail", "3", "train").stdout
     assert stack.get("/model")[1]["model_version"] == version

@@ -26,7 +26,7 @@ def stack() -> Iterator[Stack]:
         {"FOLDREC_CURSOR_KEY": "one-secret-for-all-replicas"},
     )
     try:
-        running("up", "--build", "--detach", "--scale", "api=3")
+        running.up("--build", "--detach", "--scale", "api=3")
         until(lambda: len(replicas(running)) == 3 or None, seconds=120, what="three replicas")
         yield running
     finally:
@@ -101,5 +101,5 @@ def test_nobody_notices_that_a_replica_dies(stack: Stack) -> None:
 
 def test_a_new_replica_is_found(stack: Stack) -> None:
     """Scaling up later needs nothing else; last in this file."""
-    stack("up", "--detach", "--scale", "api=4")
+    stack.up("--detach", "--scale", "api=4")
     until(lambda: len(replicas(stack)) >= 3 or None, seconds=60, what="more replicas")

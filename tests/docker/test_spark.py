@@ -17,7 +17,7 @@ def stack() -> Iterator[Stack]:
     """Trained on the cluster; taken down with its volumes at the end."""
     running = Stack([*compose_spelling(), *PROFILE], f"foldrec-spark-{os.getpid()}", free_port())
     try:
-        running("up", "--build", "--exit-code-from", "spark-train", "spark-train")
+        running.up("--build", "--exit-code-from", "spark-train", "spark-train")
         yield running
     finally:
         running("down", "--volumes", "--timeout", "20", check=False)
@@ -47,7 +47,7 @@ def test_the_service_serves_what_the_cluster_trained(stack: Stack) -> None:
 
     Last in this file: it starts further containers.
     """
-    stack("up", "--build", "--detach", "api")
+    stack.up("--build", "--detach", "api")
     stack.wait_until_healthy()
     assert "nothing to do: /artifacts holds" in stack("logs", "train").stdout
     status, model = stack.get("/model")
