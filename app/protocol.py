@@ -70,7 +70,7 @@ class OnePacketTransport(asyncio.Transport):
 
 
 class OnePacketProtocol(HttpToolsProtocol):
-    """Sends small answers in one packet."""
+    """Sends head and body of small answers in one write."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection."""
