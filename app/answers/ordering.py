@@ -111,8 +111,8 @@ class Ordering:
         if self._posterior is None:
             raise RequestError(
                 f"a score of family {self._snapshot.manifest.family} has no standard deviation here: its "
-                "rows are no weighted least squares, or the model is of a time before they were estimated; ask "
-                "without uncertainty and explore, train again, or serve another family"
+                "rows are no weighted least squares, or the model is of a time before they were estimated; "
+                "ask without uncertainty and explore, train again, or serve another family"
             )
         return self._posterior
 
