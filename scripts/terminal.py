@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+import scripts
 from models.errors import FoldrecError
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ def run(app: typer.Typer, argv: Sequence[str] | None, *, name: str) -> int:
         The exit status: 0 done, 1 a printed error, 2 wrong usage, 130 interrupted.
     """
     try:
+        if signal.getsignal(signal.SIGINT) is scripts.leave:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         app(sys.argv[1:] if argv is None else list(argv), prog_name=f"python -m {name}")
     except SystemExit as stop:
         return int(stop.code or 0)

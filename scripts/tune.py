@@ -27,6 +27,7 @@ from models.evaluation.judge import check_list_length
 from models.evaluation.measures import MEASURES
 from models.evaluation.protocols import Split
 from models.registry import EVALUATED, FAMILIES, configure
+from models.search.interrupts import interrupts_held_back
 from models.search.spaces import SEARCH_SPACES
 from models.search.study import Identity, Sampler, check_metric, opened
 from models.search.trials import Judging, workers
@@ -181,8 +182,12 @@ def _tune(
     n_jobs = jobs or min(4, len(os.sched_getaffinity(0)))
     with opened(storage, identity, grid_points) as search:
         try:
-            with workers(judging, n_jobs) as pool, _bar(console, search, trials) as told:
-                search.run(space, trials, pool, n_jobs, judging.n_rounds, told)
+            with (
+                interrupts_held_back() as waiting,
+                workers(judging, n_jobs) as pool,
+                _bar(console, search, trials) as told,
+            ):
+                search.run(space, trials, pool, n_jobs, judging.n_rounds, told, waiting)
         except KeyboardInterrupt:
             complain(
                 f"interrupted; the trials so far are in {storage}, and the same command goes on from there"

@@ -15,7 +15,7 @@ import fcntl
 import json
 import warnings
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -35,6 +35,7 @@ from models.search.trials import judge_trial
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Executor
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from optuna.samplers import BaseSampler
@@ -245,6 +246,7 @@ class Search:
         jobs: int,
         n_rounds: int,
         told: Callable[[], None],
+        waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         """Go on until so many trials are finished, or the grid is exhausted.
 
@@ -255,6 +257,7 @@ class Search:
             jobs: workers in it.
             n_rounds: inner rounds.
             told: called after each batch.
+            waiting: entered around each wait for the workers, while the file is at rest.
 
         Raises:
             ConfigError, DataError: the family cannot be fitted at all.
@@ -270,7 +273,7 @@ class Search:
             self._study.sampler = self._sampler(done)
             batch = [self._ask(space, grid, done) for _ in range(min(jobs, limit - done))]
             try:
-                self._judge(batch, pool, n_rounds)
+                self._judge(batch, pool, n_rounds, waiting)
             except BrokenProcessPool as error:
                 raise TrainingError(
                     "a worker was killed, perhaps for want of memory; use fewer --jobs, or --set factors=…"
@@ -323,7 +326,13 @@ class Search:
         trial.set_user_attr(_CONFIG, config)
         return trial
 
-    def _judge(self, batch: list[optuna.Trial], pool: Executor, n_rounds: int) -> None:
+    def _judge(
+        self,
+        batch: list[optuna.Trial],
+        pool: Executor,
+        n_rounds: int,
+        waiting: Callable[[], AbstractContextManager[None]],
+    ) -> None:
         """Take the trials through the rounds in step, giving up the hopeless; then note what came out."""
         measure = MEASURES[self._identity.metric]
         sums = {trial.number: np.zeros(2) for trial in batch}
@@ -334,8 +343,10 @@ class Search:
                 pool.submit(judge_trial, self._identity.family, trial.user_attrs[_CONFIG], number)
                 for trial in running
             ]
+            with waiting():
+                outcomes = [future.result() for future in futures]
             still = []
-            for trial, judged in zip(running, [future.result() for future in futures], strict=True):
+            for trial, judged in zip(running, outcomes, strict=True):
                 sums[trial.number] += judged.numerator, judged.denominator
                 value = float(measure.value(*sums[trial.number]))
                 if not np.isfinite(value):

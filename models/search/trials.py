@@ -12,7 +12,8 @@ import threading
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
+from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
 import numba
@@ -26,6 +27,7 @@ from models.registry import EVALUATED, configure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from multiprocessing.connection import Connection
 
     from models.dataset import Dataset
     from models.evaluation.protocols import Round, SplitDefinition
@@ -100,7 +102,9 @@ class _Bench:
 
 @contextmanager
 def workers(judging: Judging, jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that judge trials, each with its share of the cores, and that end when this one does.
+    """Processes that judge trials, each with its share of the cores.
+
+    They end with this process, and at once, in the middle of a fit, when the context is left by an exception.
 
     Raises:
         ConfigError: there are fewer cores than jobs.
@@ -108,13 +112,28 @@ def workers(judging: Judging, jobs: int) -> Iterator[ProcessPoolExecutor]:
     cores = len(os.sched_getaffinity(0))
     if not 1 <= jobs <= cores:
         raise ConfigError(f"--jobs {jobs}: there are {cores} cores; use --jobs between 1 and {cores}")
+    context = get_context("spawn")
+    ended, held = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=_prepare, initargs=(judging, cores // jobs)
+        jobs, mp_context=context, initializer=_prepare, initargs=(judging, cores // jobs, ended)
     )
     try:
+        # Workers are started at what they are first given to do. Ctrl-C is for this process alone, from a
+        # worker's first moment on: it inherits the mask.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            for _ in range(jobs):
+                pool.submit(_started)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         yield pool
+    except BaseException:
+        held.close()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
+        held.close()
+        ended.close()
 
 
 def judge_trial(family: str, hyperparameters: Mapping[str, Any], number: int) -> Judged:
@@ -133,18 +152,19 @@ def judge_trial(family: str, hyperparameters: Mapping[str, Any], number: int) ->
     return Judged(float(numerator.sum()), float(denominator.sum()))
 
 
-def _prepare(judging: Judging, threads: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends the search
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def _prepare(judging: Judging, threads: int, ended: Connection) -> None:
+    threading.Thread(target=_end_with, args=(ended,), daemon=True).start()
     numba.set_num_threads(threads)
     threadpool_limits(threads)
     _Bench.judging = judging
     _Bench.rounds = tuple(judging.rounds())
 
 
-def _end_with_parent() -> None:
-    """A killed parent cannot tell its workers."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+def _started() -> None:
+    """Nothing: a worker is there."""
+
+
+def _end_with(ended: Connection) -> None:
+    """End this worker when nobody holds the pipe's other end: closed, or its process was killed."""
+    wait([ended])
+    os._exit(1)

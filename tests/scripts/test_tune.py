@@ -132,23 +132,47 @@ def test_a_killed_search_goes_on(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells which processes are left")
-def test_an_interrupt_says_how_to_go_on(tmp_path):
+@pytest.mark.parametrize("least", [1, 2, 3])
+def test_an_interrupt_says_how_to_go_on(tmp_path, least):
     """Ctrl-C ends the workers, with status 130 and one line that names the file of the search."""
-    table = write_table(tmp_path / "ratings.csv", 0)
     storage = tmp_path / "search.db"
+    status, said, session = interrupted(tmp_path, storage, lambda _: finished(storage) >= least)
+    assert status == 130
+    assert said == (
+        f"error: interrupted; the trials so far are in {storage}, and the same command goes on from there\n"
+    )
+    wait_for(lambda: not members(session))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells which processes are left")
+@pytest.mark.parametrize("library", ["numpy", "sklearn", "sqlalchemy"])
+def test_an_early_interrupt_is_no_traceback(tmp_path, library):
+    """Ctrl-C while modules are imported, the table is read or the workers start: status 130, and no more."""
+    status, said, session = interrupted(
+        tmp_path, tmp_path / "search.db", lambda pid: f"/{library}/" in libraries(pid)
+    )
+    assert status == 130
+    assert "Traceback" not in said
+    wait_for(lambda: not members(session))
+
+
+def interrupted(folder, storage, when):
+    """Begin a long search, and press Ctrl-C: its status, what it said on stderr, and its session."""
+    table = write_table(folder / "ratings.csv", 0)
     words = ["--interactions", str(table), *COLUMNS, "--family", "svd", "--trials", "9999", "--jobs", "1"]
     command = [sys.executable, "-m", "scripts.tune", *words, "--k", "5", "--storage", str(storage)]
     with subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
-        wait_for(lambda: finished(storage) >= 2)
+        wait_for(lambda: when(process.pid))
         os.killpg(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=300)
-    assert process.returncode == 130
-    assert said == (
-        f"error: interrupted; the trials so far are in {storage}, and the same command goes on from there\n"
-    )
-    wait_for(lambda: not members(process.pid))
+    return process.returncode, said, process.pid
+
+
+def libraries(pid):
+    """The files that a process has mapped."""
+    return Path(f"/proc/{pid}/maps").read_text()
 
 
 def finished(storage):

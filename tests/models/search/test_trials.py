@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures.process import BrokenProcessPool
+
 import numpy as np
 import pytest
 from sklearn.metrics import root_mean_squared_error
@@ -79,6 +82,24 @@ def test_a_worker_judges_as_an_oracle_does(dataset):
     assert judged.problem is None
     # Half-steps in float32 may be summed in another order by another number of threads.
     assert np.sqrt(judged.numerator / judged.denominator) == pytest.approx(expected, rel=1e-4)
+
+
+def test_workers_end_in_the_middle_of_a_fit(dataset, tmp_path):
+    """Leaving by an exception waits for no fit; without that, this would take an hour."""
+    judging = Judging(dataset, DEFINITIONS[0], 2, "rmse", 5, 7)
+    begun = tmp_path / "begun"
+    with pytest.raises(KeyboardInterrupt), workers(judging, 1) as pool:
+        fit = pool.submit(fit_for_an_hour, begun)
+        while not begun.exists():
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+    assert isinstance(fit.exception(timeout=60), BrokenProcessPool)
+
+
+def fit_for_an_hour(begun):
+    """What a worker does."""
+    begun.touch()
+    time.sleep(3600)
 
 
 def test_more_workers_than_cores_are_refused(dataset):

@@ -1,0 +1,43 @@
+"""Ctrl-C in a search: held back while its file is written, heard while it waits."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from models.search.interrupts import interrupts_held_back
+
+
+def test_an_interrupt_waits_for_the_next_wait():
+    """What came while it was held back is heard on entering the wait, which is then not begun."""
+    done = []
+    with interrupts_held_back() as waiting:
+        with waiting():
+            done.append("nothing came")
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append("written")
+        with pytest.raises(KeyboardInterrupt), waiting():
+            done.append("waited")
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append("cleaned up")
+    assert done == ["nothing came", "written", "cleaned up"]
+
+
+def test_an_interrupt_ends_a_wait():
+    """It is raised where it finds the process."""
+    done = []
+    with pytest.raises(KeyboardInterrupt), interrupts_held_back() as waiting, waiting():
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append("waited")
+    assert not done
+
+
+def test_the_handler_of_before_comes_back():
+    """Also after an error."""
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(ZeroDivisionError), interrupts_held_back():
+        assert signal.getsignal(signal.SIGINT) is not before
+        raise ZeroDivisionError
+    assert signal.getsignal(signal.SIGINT) is before
