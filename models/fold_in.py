@@ -103,13 +103,18 @@ class FoldIn:
 
 
 class _LeastSquaresSolver:
-    """A p = b, with the Gram matrix computed once, and a quicker way for few entries where it is diagonal."""
+    """A p = b, with g·QᵀQ computed once, and a quicker way for few entries where it is diagonal, or 0."""
 
     def __init__(self, side: FixedSide, rule: Rule) -> None:
         self._side = side
         self._rule = rule
-        self._gram = gram_matrix(rule.design(side)) if rule.uses_gram else None
-        self._diagonal = _diagonal(self._gram, rule, side)
+        self._unobserved: Float64Array | None = None
+        self._diagonal: Float64Array | None = np.zeros(1)
+        if rule.uses_gram:
+            one = rule.problem(Rows.one(np.zeros(1, dtype=np.int32), np.ones(1, dtype=np.float32)), side)
+            gram = gram_matrix(rule.design(side))
+            self._unobserved = one.gram_weight * gram
+            self._diagonal = _diagonal(gram, one)
 
     def solve(self, history: Rows) -> Solution:
         problem = self._rule.problem(history, self._side)
@@ -121,7 +126,7 @@ class _LeastSquaresSolver:
         elif self._diagonal is not None and _is_short(n_entries, n_factors) and problem.weights.min() >= 0:
             solution = solve_short_row(observed, self._diagonal, problem)
         else:
-            solution = solve_row(observed, self._gram, problem)
+            solution = solve_row(observed, self._unobserved, problem)
         completed = self._rule.complete(solution.vector[np.newaxis, :], history, self._side)
         return LeastSquaresSolution(completed[0], observed, problem, solution)
 
@@ -131,15 +136,12 @@ def _is_short(n_entries: int, n_factors: int) -> bool:
     return n_factors >= _MANY_FACTORS and n_entries <= _SHORT * n_factors
 
 
-def _diagonal(gram: Float64Array | None, rule: Rule, side: FixedSide) -> Float64Array | None:
-    """The diagonal of QᵀQ where the rest is nothing to a row's matrix, else None; 0 where it is not used.
+def _diagonal(gram: Float64Array, one: RowProblem) -> Float64Array | None:
+    """The diagonal of QᵀQ where the rest is nothing to a row's matrix, else None.
 
-    That is, where no element beside the diagonal of the matrix of the least ridge, that of a row with one
+    That is, where no element beside the diagonal of the matrix of the least ridge, that of a row with `one`
     entry, is more than `_SPILLED` of what would make it singular.
     """
-    if gram is None:
-        return np.zeros(1)
-    one = rule.problem(Rows.one(np.zeros(1, dtype=np.int32), np.ones(1, dtype=np.float32)), side)
     diagonal = gram.diagonal().copy()
     scale = np.sqrt(one.gram_weight * diagonal + one.ridge[0])
     spilled = one.gram_weight * np.abs(gram - np.diag(diagonal))

@@ -72,7 +72,9 @@ class Convention(BaseModel):
 
     def design(self, side: FixedSide, items: RowArray | slice = slice(None)) -> FloatArray:
         """The rows of Q as the row problem sees them: shape ``(len(items), d)``."""
-        return side.factors[items]
+        if isinstance(items, slice):
+            return side.factors[items]
+        return side.factors.take(items, axis=0)  # twice as quick as by brackets
 
     # Scores
 

@@ -99,22 +99,22 @@ def gram_matrix(factors: FloatArray, block: int = 1_024) -> Float64Array:
     return total
 
 
-def solve_row(observed: FloatArray, gram: Float64Array | None, problem: RowProblem) -> RowSolution:
+def solve_row(observed: FloatArray, unobserved: Float64Array | None, problem: RowProblem) -> RowSolution:
     """Solve one row.
 
     Args:
         observed: the factors qᵢ of the row's observed entries, shape ``(n, d)``.
-        gram: QᵀQ, float64, shape ``(d, d)``; None where the problem's gram_weight is 0.
-        problem: g, w, t, ρ of exactly one row.
+        unobserved: g·QᵀQ, float64, shape ``(d, d)``; None where g is 0.
+        problem: w, t, ρ of exactly one row; its g is in `unobserved`.
 
     Raises:
         SingularRowError: A is not positive definite.
     """
     rows = observed.astype(np.float64, copy=False)
     matrix = (rows.T * problem.weights) @ rows
-    if gram is not None:
-        matrix += gram if problem.gram_weight == 1 else problem.gram_weight * gram
-    matrix.flat[:: len(matrix) + 1] += problem.ridge[0]
+    if unobserved is not None:
+        matrix += unobserved
+    matrix.reshape(-1)[:: len(matrix) + 1] += problem.ridge[0]
     # A is symmetric: transposed, it has the layout that LAPACK overwrites instead of copying.
     cholesky, vector, info = dposv(matrix.T, problem.targets @ rows, lower=1, overwrite_a=1, overwrite_b=1)
     if info != 0:

@@ -89,7 +89,7 @@ def solve_short_row(observed: FloatArray, diagonal: Float64Array, problem: RowPr
     matrix = scaled @ scaled.T
     if not matrix.diagonal().max() < _LARGEST:
         raise SingularRowError("the row's matrix is not positive definite to working precision")
-    matrix.flat[:: len(matrix) + 1] += 1
+    matrix.reshape(-1)[:: len(matrix) + 1] += 1
     # The matrix is symmetric: transposed, it has the layout that LAPACK overwrites instead of copying.
     cholesky, entries, info = dposv(matrix.T, problem.targets / roots, lower=1, overwrite_a=1, overwrite_b=1)
     if info != 0:

@@ -57,7 +57,7 @@ def short_problems(draw):
 def test_solved_among_its_entries_a_row_is_that_of_the_definition(case):
     """p, and A⁻¹ times anything, are those of the d × d matrix; so no weight is too small or too large."""
     observed, diagonal, problem = case
-    expected = solve_row(observed, np.diag(diagonal), problem)
+    expected = solve_row(observed, problem.gram_weight * np.diag(diagonal), problem)
     short = solve_short_row(observed, diagonal, problem)
     assert_allclose(short.vector, expected.vector, rtol=1e-6, atol=1e-6 * np.abs(expected.vector).max())
     assert isinstance(expected, RowSolution)
@@ -77,7 +77,10 @@ def test_what_the_entries_respond_sums_to_the_score(case):
     asked = np.random.default_rng(1).normal(size=(4, observed.shape[1]))
     parts = short.responses(asked, observed) * problem.targets
     assert_allclose(parts.sum(axis=1), asked @ short.vector, rtol=1e-10, atol=1e-12 * np.abs(parts).max())
-    expected = solve_row(observed, np.diag(diagonal), problem).responses(asked, observed) * problem.targets
+    expected = (
+        solve_row(observed, problem.gram_weight * np.diag(diagonal), problem).responses(asked, observed)
+        * problem.targets
+    )
     assert_allclose(parts, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
 
 
