@@ -120,12 +120,12 @@ def workers(judging: Judging, jobs: int) -> Iterator[ProcessPoolExecutor]:
     try:
         # Workers are started at what they are first given to do. Ctrl-C is for this process alone, from a
         # worker's first moment on: it inherits the mask.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             for _ in range(jobs):
                 pool.submit(_started)
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         yield pool
     except BaseException:
         held.close()
