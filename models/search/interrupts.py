@@ -6,7 +6,7 @@ An interrupt in the middle of a statement leaves SQLAlchemy's words about it on 
 from __future__ import annotations
 
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,8 +19,13 @@ def interrupts_held_back() -> Iterator[Callable[[], AbstractContextManager[None]
     """Hold SIGINT back; to be entered in the main thread.
 
     Yields:
-        a context in which SIGINT raises KeyboardInterrupt, also one that came before.
+        a context in which SIGINT raises KeyboardInterrupt, also one that came before; where it is ignored, it
+        stays so.
     """
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:  # begun in the background by a shell whose Ctrl-C is not for us
+        yield nullcontext
+        return
     came = listening = False
 
     def hear(*_: object) -> None:
@@ -40,7 +45,7 @@ def interrupts_held_back() -> Iterator[Callable[[], AbstractContextManager[None]
         finally:
             listening = False
 
-    before = signal.signal(signal.SIGINT, hear)
+    signal.signal(signal.SIGINT, hear)
     try:
         yield heard
     finally:

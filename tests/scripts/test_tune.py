@@ -162,12 +162,25 @@ def interrupted(folder, storage, when):
     words = ["--interactions", str(table), *COLUMNS, "--family", "svd", "--trials", "9999", "--jobs", "1"]
     command = [sys.executable, "-m", "scripts.tune", *words, "--k", "5", "--storage", str(storage)]
     with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 - it only sets a signal
     ) as process:
-        wait_for(lambda: when(process.pid))
-        os.killpg(process.pid, signal.SIGINT)
-        _, said = process.communicate(timeout=300)
+        try:
+            wait_for(lambda: when(process.pid))
+            os.killpg(process.pid, signal.SIGINT)
+            _, said = process.communicate(timeout=120)
+        finally:
+            process.kill()
     return process.returncode, said, process.pid
+
+
+def heed_interrupts():
+    """Started in the background, a shell may have made us ignore SIGINT; a terminal never does."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def libraries(pid):

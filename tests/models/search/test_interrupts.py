@@ -10,6 +10,14 @@ import pytest
 from models.search.interrupts import interrupts_held_back
 
 
+@pytest.fixture(autouse=True)
+def _ctrl_c():
+    """As in a terminal, also where a shell began the tests in its background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_an_interrupt_waits_for_the_next_wait():
     """What came while it was held back is heard on entering the wait, which is then not begun."""
     done = []
@@ -41,3 +49,11 @@ def test_the_handler_of_before_comes_back():
         assert signal.getsignal(signal.SIGINT) is not before
         raise ZeroDivisionError
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_what_is_ignored_stays_ignored():
+    """A shell without job control has its background jobs ignore the terminal's Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with interrupts_held_back() as waiting, waiting():
+        os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
