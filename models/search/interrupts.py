@@ -21,6 +21,9 @@ def interrupts_held_back() -> Iterator[Callable[[], AbstractContextManager[None]
     Yields:
         a context in which SIGINT raises KeyboardInterrupt, also one that came before; where it is ignored, it
         stays so.
+
+    Raises:
+        KeyboardInterrupt: at the end, for a SIGINT that came after the last wait.
     """
     before = signal.getsignal(signal.SIGINT)
     if before is signal.SIG_IGN:  # begun in the background by a shell whose Ctrl-C is not for us
@@ -48,5 +51,7 @@ def interrupts_held_back() -> Iterator[Callable[[], AbstractContextManager[None]
     signal.signal(signal.SIGINT, hear)
     try:
         yield heard
+        if came:
+            raise KeyboardInterrupt
     finally:
         signal.signal(signal.SIGINT, before)

@@ -147,12 +147,26 @@ def test_an_interrupt_says_how_to_go_on(tmp_path, least):
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells which processes are left")
 @pytest.mark.parametrize("library", ["numpy", "sklearn", "sqlalchemy"])
 def test_an_early_interrupt_is_no_traceback(tmp_path, library):
-    """Ctrl-C while modules are imported, the table is read or the workers start: status 130, and no more."""
+    """Ctrl-C while modules are imported: status 130, and no more."""
     status, said, session = interrupted(
         tmp_path, tmp_path / "search.db", lambda pid: f"/{library}/" in libraries(pid)
     )
     assert status == 130
     assert "Traceback" not in said
+    wait_for(lambda: not members(session))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells which processes are left")
+def test_an_interrupt_leaves_starting_workers_silent(tmp_path):
+    """A worker that is still importing says nothing of a Ctrl-C, which is the search's to hear."""
+    storage = tmp_path / "search.db"
+    status, said, session = interrupted(
+        tmp_path, storage, lambda session: any("spawn_main" in command_line(pid) for pid in members(session))
+    )
+    assert status == 130
+    assert said == (
+        f"error: interrupted; the trials so far are in {storage}, and the same command goes on from there\n"
+    )
     wait_for(lambda: not members(session))
 
 
@@ -181,6 +195,14 @@ def interrupted(folder, storage, when):
 def heed_interrupts():
     """Started in the background, a shell may have made us ignore SIGINT; a terminal never does."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def command_line(pid):
+    """What a process was started with; nothing if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
 
 
 def libraries(pid):
